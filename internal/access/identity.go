@@ -1,0 +1,33 @@
+// Package access decides who is calling and whether they may call a route.
+//
+// It is for verifying bearer tokens, for the one table of audience by route, and
+// for the deny and access lists. It is not for rights on single objects: whether
+// a caller may see or change a given Kafka is a rule of that object's domain.
+// Invariant: a token counts only when a key of its own issuer signed it, and a
+// route without a line in the table is refused.
+package access
+
+import "context"
+
+// Identity is the verified caller of a request.
+type Identity struct {
+	Issuer    string
+	Username  string // owner name of what the caller creates
+	OrgID     string
+	AccountID string
+	ClientID  string // service accounts and agents
+	OrgAdmin  bool
+}
+
+type identityKey struct{}
+
+// With gives a context that carries the caller.
+func With(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, id)
+}
+
+// From gives the caller, the zero Identity when there is none.
+func From(ctx context.Context) Identity {
+	id, _ := ctx.Value(identityKey{}).(Identity)
+	return id
+}

@@ -1,0 +1,106 @@
+package access
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+)
+
+// Audience says for whom a route is.
+type Audience string
+
+// The audiences.
+const (
+	Public Audience = "public" // anybody, no token is read
+	User   Audience = "user"   // customers: their issuer, an organisation, the lists
+	Agent  Audience = "agent"  // the agent of the very cluster that the path names
+)
+
+// Rule is one line of the access table.
+type Rule struct {
+	Method   string
+	Template string // route template, as the router has it
+	Action   string // name of the operation in logs
+	Audience Audience
+	Terms    bool // the caller must have accepted the terms, where that is enabled
+}
+
+const (
+	root   = "/api/kafkas_mgmt"
+	v1     = root + "/v1"
+	agents = v1 + "/agent-clusters/{id}"
+)
+
+// The one table of routes: what is not in it, nobody may call.
+var rules = []Rule{
+	{http.MethodGet, root, "list-versions", Public, false},
+	{http.MethodGet, v1, "get-version", Public, false},
+	{http.MethodGet, v1 + "/openapi", "get-openapi", Public, false},
+	{http.MethodGet, v1 + "/errors", "list-errors", Public, false},
+	{http.MethodGet, v1 + "/errors/{id}", "get-error", Public, false},
+	{http.MethodGet, v1 + "/sso_providers", "get-sso-providers", Public, false},
+
+	{http.MethodPost, v1 + "/kafkas", "create-kafka", User, true},
+	{http.MethodGet, v1 + "/kafkas", "list-kafka", User, false},
+	{http.MethodGet, v1 + "/kafkas/{id}", "get-kafka", User, false},
+	{http.MethodPatch, v1 + "/kafkas/{id}", "update-kafka", User, false},
+	{http.MethodDelete, v1 + "/kafkas/{id}", "delete-kafka", User, false},
+
+	{http.MethodPost, v1 + "/service_accounts", "create-service-accounts", User, false},
+	{http.MethodGet, v1 + "/service_accounts", "list-service-accounts", User, false},
+	{http.MethodGet, v1 + "/service_accounts/{id}", "get-service-accounts", User, false},
+	{http.MethodDelete, v1 + "/service_accounts/{id}", "delete-service-accounts", User, false},
+	{http.MethodPost, v1 + "/service_accounts/{id}/reset_credentials", "reset-service-accounts", User, false},
+
+	{http.MethodGet, agents, "get-dataplane-cluster-config", Agent, false},
+	{http.MethodPut, agents + "/status", "update-dataplane-cluster-status", Agent, false},
+	{http.MethodGet, agents + "/kafkas", "list-dataplane-kafkas", Agent, false},
+	{http.MethodPut, agents + "/kafkas/status", "update-dataplane-kafka-status", Agent, false},
+}
+
+// Rules lists the access table.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// RuleFor finds the line for a route.
+func RuleFor(method, template string) (Rule, bool) {
+	for _, rule := range rules {
+		if rule.Method == method && rule.Template == template {
+			return rule, true
+		}
+	}
+	return Rule{}, false
+}
+
+// public tells whether a path is that of a public route, whatever the method: a
+// wrong method there is answered as such to callers without a token too.
+func public(path string) bool {
+	return slices.ContainsFunc(rules, func(rule Rule) bool {
+		return rule.Audience == Public && (path == rule.Template || variable(rule.Template, path) != "")
+	})
+}
+
+// variable gives what stands in a path where its template has {id}. A path that
+// does not fit gives "", so that a caller is never checked against another object
+// than the router will find.
+func variable(template, path string) string {
+	wanted, given := strings.Split(template, "/"), strings.Split(path, "/")
+	if len(wanted) != len(given) {
+		return ""
+	}
+	value := ""
+	for i, part := range wanted {
+		switch part {
+		case "{id}":
+			value = given[i]
+		case given[i]:
+		default:
+			return ""
+		}
+	}
+	return value
+}
+
+// notFound is how routes that are not for the caller look: like no route at all.
+func notFound() error { return apierr.New(apierr.NotFound, "") }

@@ -1,0 +1,77 @@
+// Package log makes the process's slog logger and keeps secrets out of it.
+//
+// It is for structured lines with constant messages. It is not for metrics or
+// audit. Invariant: a Secret never prints its value, whatever the verb or format.
+package log
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Redacted is what stands in the place of a secret.
+const Redacted = "REDACTED"
+
+// Secret is a text that no log line, error, format verb or JSON shows.
+// Reveal it only where it leaves the process on purpose.
+type Secret string
+
+// Reveal gives the plain text.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the value.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return Redacted
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// Format hides the value from every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue hides the value from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the value from JSON, YAML and other encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+type attrsKey struct{}
+
+// With adds attributes (key, value, …) to every line that is logged with the context.
+func With(ctx context.Context, args ...any) context.Context {
+	record := slog.Record{}
+	record.Add(args...)
+	attrs := append([]slog.Attr{}, fromContext(ctx)...)
+	record.Attrs(func(a slog.Attr) bool { attrs = append(attrs, a); return true })
+	return context.WithValue(ctx, attrsKey{}, attrs)
+}
+
+func fromContext(ctx context.Context) []slog.Attr {
+	attrs, _ := ctx.Value(attrsKey{}).([]slog.Attr)
+	return attrs
+}
+
+// New makes a JSON logger for the writer. The level can be changed while it runs.
+func New(w io.Writer, level slog.Leveler) *slog.Logger {
+	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
+}
+
+// handler adds the context's attributes to each line.
+type handler struct{ slog.Handler }
+
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
+	r.AddAttrs(fromContext(ctx)...)
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return handler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h handler) WithGroup(name string) slog.Handler { return handler{h.Handler.WithGroup(name)} }
