@@ -1,0 +1,52 @@
+// Package openapi holds the hand-written specifications of the HTTP APIs, the
+// source of truth for what goes over the wire, and gives them to the code that
+// serves them.
+//
+// It is not for the types and routers generated from them: those are in pkg/api.
+// Invariant: each document stands alone, without references to other files, so
+// that it can be served as it is.
+package openapi
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed kas-fleet-manager.yaml
+var publicYAML []byte
+
+//go:embed kas-fleet-manager-private.yaml
+var agentYAML []byte
+
+// PublicYAML gives a copy of the document of the customer API.
+func PublicYAML() []byte { return append([]byte(nil), publicYAML...) }
+
+// AgentYAML gives a copy of the document of the agent API.
+func AgentYAML() []byte { return append([]byte(nil), agentYAML...) }
+
+// PublicJSON gives the document of the customer API as JSON. All callers share
+// the bytes: read them only.
+var PublicJSON = sync.OnceValue(func() json.RawMessage {
+	converted, err := toJSON(publicYAML)
+	if err != nil {
+		// The document is part of the binary and the tests convert it, so this is a broken build.
+		panic(fmt.Sprintf("converting the customer API's document: %v", err))
+	}
+	return converted
+})
+
+func toJSON(document []byte) (json.RawMessage, error) {
+	var tree any
+	if err := yaml.Unmarshal(document, &tree); err != nil {
+		return nil, fmt.Errorf("reading YAML: %w", err)
+	}
+	converted, err := json.Marshal(tree)
+	if err != nil {
+		return nil, fmt.Errorf("writing JSON: %w", err)
+	}
+	return converted, nil
+}
