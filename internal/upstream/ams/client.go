@@ -1,0 +1,82 @@
+// Package ams reads accounts from the account service of OCM.
+//
+// It is for the calls, their deadlines and what their failures mean; the errors
+// are those of the ocm package, as both services answer alike. It is not for
+// quota. Invariant: a name that a user typed cannot change the meaning of a search.
+package ams
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	sdk "github.com/openshift-online/ocm-sdk-go"
+	amsv1 "github.com/openshift-online/ocm-sdk-go/accountsmgmt/v1"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+)
+
+// Account is what we read of an account.
+type Account struct {
+	Username      string
+	Banned        bool
+	OrgExternalID string
+}
+
+// Client calls one account service.
+type Client struct {
+	conn    *sdk.Connection
+	timeout time.Duration
+}
+
+// New makes a client for the configuration's AMSBaseURL; it calls nothing yet.
+func New(c ocm.Config, logger *slog.Logger) (*Client, error) {
+	conn, err := ocm.Connect(c, c.AMSBaseURL, logger)
+	if err != nil {
+		return nil, err
+	}
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = ocm.DefaultTimeout
+	}
+	return &Client{conn: conn, timeout: timeout}, nil
+}
+
+// Close closes idle connections.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Account looks an account up by its user name. An unknown name is no error.
+func (c *Client) Account(ctx context.Context, username string) (found Account, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	answer, err := c.conn.AccountsMgmt().V1().Accounts().List().
+		Page(1).Size(1).Search("username = " + quote(username)).SendContext(ctx)
+	if err := ocm.Check("searching an account", answer, err); err != nil {
+		return Account{}, false, err
+	}
+	for _, account := range answer.Items().Slice() {
+		if account.Username() == username { // whatever the search made of the name
+			return toAccount(account), true, nil
+		}
+	}
+	return Account{}, false, nil
+}
+
+// CurrentAccount gives the account that the service runs as.
+func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	answer, err := c.conn.AccountsMgmt().V1().CurrentAccount().Get().SendContext(ctx)
+	if err := ocm.Check("reading the current account", answer, err); err != nil {
+		return Account{}, err
+	}
+	return toAccount(answer.Body()), nil
+}
+
+func toAccount(a *amsv1.Account) Account {
+	return Account{Username: a.Username(), Banned: a.Banned(), OrgExternalID: a.Organization().ExternalID()}
+}
+
+// quote writes a text as a value of the search language, where a quote is doubled.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

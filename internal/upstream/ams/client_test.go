@@ -1,0 +1,91 @@
+package ams_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/log"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
+	emulated "github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
+)
+
+func newWorld(t *testing.T) (*ams.Client, *emulator.Emulated) {
+	t.Helper()
+	state := emulated.New(emulated.Options{Self: "fleet", Accounts: []emulated.Account{
+		{Username: "fleet", OrgExternalID: "1"}, {Username: "alice", OrgExternalID: "13640203"},
+		{Username: "o'neil", OrgExternalID: "13640203"}, {Username: "eve", OrgExternalID: "13640203", Banned: true},
+		{Username: `back\`, OrgExternalID: "2"},
+	}})
+	faults := emulator.Wrap("ams", state.Handler())
+	server := httptest.NewServer(faults)
+	t.Cleanup(server.Close)
+	t.Cleanup(faults.ClearFaults)
+	claims := jwt.MapClaims{"typ": "Bearer", "exp": time.Now().Add(time.Hour).Unix()}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("key"))
+	require.NoError(t, err)
+	client, err := ams.New(ocm.Config{
+		AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(token), Timeout: time.Second,
+	}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client, faults
+}
+
+func TestAccount(t *testing.T) {
+	t.Parallel()
+	client, _ := newWorld(t)
+	for username, want := range map[string]ams.Account{
+		"alice": {Username: "alice", OrgExternalID: "13640203"}, "o'neil": {Username: "o'neil", OrgExternalID: "13640203"},
+		"eve": {Username: "eve", Banned: true, OrgExternalID: "13640203"}, `back\`: {Username: `back\`, OrgExternalID: "2"},
+	} {
+		got, ok, err := client.Account(t.Context(), username)
+		require.NoError(t, err, username)
+		require.True(t, ok, username)
+		require.Equal(t, want, got)
+	}
+	for _, username := range []string{"nobody", "", "ALICE", "x' or username = 'alice", "'", "''", "alice' or '1' = '1", "%"} {
+		_, ok, err := client.Account(t.Context(), username)
+		require.NoError(t, err, username)
+		require.False(t, ok, username)
+	}
+}
+
+func TestCurrentAccount(t *testing.T) {
+	t.Parallel()
+	client, _ := newWorld(t)
+	got, err := client.CurrentAccount(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, ams.Account{Username: "fleet", OrgExternalID: "1"}, got)
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	client, faults := newWorld(t)
+	for _, c := range []struct {
+		fault emulator.Fault
+		want  error
+	}{
+		{emulator.Fault{Mode: emulator.Before, Status: http.StatusTooManyRequests}, ocm.ErrThrottled},
+		{emulator.Fault{Mode: emulator.Before, Status: http.StatusForbidden}, ocm.ErrUnauthorised},
+		{emulator.Fault{Mode: emulator.ResetBefore}, ocm.ErrUnavailable},
+		{emulator.Fault{Mode: emulator.Garbage}, ocm.ErrUnavailable},
+		{emulator.Fault{Mode: emulator.Hang}, context.DeadlineExceeded},
+	} {
+		faults.Inject(c.fault)
+		_, ok, err := client.Account(t.Context(), "alice")
+		require.ErrorIs(t, err, c.want)
+		require.False(t, ok)
+		_, err = client.CurrentAccount(t.Context())
+		require.ErrorIs(t, err, c.want)
+		faults.ClearFaults()
+	}
+}

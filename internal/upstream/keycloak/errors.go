@@ -1,0 +1,64 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/Nerzal/gocloak/v13"
+)
+
+// The kinds of failure; compare with errors.Is.
+var (
+	ErrNotFound     = errors.New("not found")
+	ErrConflict     = errors.New("conflict")
+	ErrUnauthorised = errors.New("not authorised")
+	// ErrUnavailable says nothing about the effect: it may or may not have happened.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// classify gives the failure of a call its kind. A reply that is none of the
+// kinds keeps only its text: trying again would not help.
+func classify(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := ctx.Err(); cause != nil {
+		// The SDK keeps only the text of a transport error, so the cause is added again.
+		return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, cause)
+	}
+	if kind := kindOf(err); kind != nil {
+		return fmt.Errorf("%s: %w: %w", doing, kind, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+func kindOf(err error) error {
+	for _, kind := range []error{ErrNotFound, ErrConflict, ErrUnauthorised, ErrUnavailable} {
+		if errors.Is(err, kind) {
+			return nil // it already says so
+		}
+	}
+	var reply *gocloak.APIError // the SDK returns pointers; a plain APIError would never match
+	if !errors.As(err, &reply) {
+		return nil
+	}
+	switch code := reply.Code; {
+	case code == http.StatusNotFound:
+		return ErrNotFound
+	case code == http.StatusConflict:
+		return ErrConflict
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return ErrUnauthorised
+	case code == 0, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= http.StatusInternalServerError:
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// refused says that the server did not accept the token, so nothing has happened.
+func refused(err error) bool {
+	var reply *gocloak.APIError
+	return errors.As(err, &reply) && reply.Code == http.StatusUnauthorized
+}

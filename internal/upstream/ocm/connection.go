@@ -1,0 +1,118 @@
+package ocm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	sdk "github.com/openshift-online/ocm-sdk-go"
+)
+
+// maxAnswer bounds how much of an answer is read into memory.
+const maxAnswer = 8 << 20
+
+// Connect opens a connection of the SDK to a service at the URL. It sends
+// nothing yet. The SDK's own retries are off: they would repeat a POST whose
+// effect has happened, and the loops try again in their own time.
+func Connect(c Config, baseURL string, logger *slog.Logger) (*sdk.Connection, error) {
+	if !c.complete() {
+		return nil, errNoCredentials
+	}
+	builder := sdk.NewConnectionBuilder().
+		Logger(sdkLogger{logger}).
+		URL(baseURL).
+		TokenURL(c.TokenURL).
+		RetryLimit(0).
+		TransportWrapper(func(next http.RoundTripper) http.RoundTripper {
+			return guard{next: next, debug: c.Debug, logger: logger}
+		})
+	if c.ClientID != "" && c.ClientSecret != "" {
+		builder = builder.Client(c.ClientID, c.ClientSecret.Reveal())
+	} else {
+		builder = builder.Tokens(c.Token.Reveal())
+	}
+	conn, err := builder.Build()
+	if err != nil {
+		return nil, fmt.Errorf("building the OCM connection: %w", err)
+	}
+	return conn, nil
+}
+
+// guard is the innermost round tripper: it keeps answers short and at home, and
+// logs calls without their bodies. The SDK's own dump shows bodies, and with
+// them the parameters of add-ons, some of which are secrets.
+type guard struct {
+	next   http.RoundTripper
+	debug  bool
+	logger *slog.Logger
+}
+
+// errRedirected stops a redirect, which would take our token to wherever it points.
+var errRedirected = errors.New("redirects are not followed")
+
+func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	answer, err := g.next.RoundTrip(r)
+	status := 0
+	if err == nil {
+		status = answer.StatusCode
+	}
+	if g.debug {
+		g.logger.InfoContext(r.Context(), "called OCM", "method", r.Method, "host", r.URL.Host,
+			"path", r.URL.Path, "status", status, "duration", time.Since(start))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if status >= 300 && status < 400 {
+		_ = answer.Body.Close()
+		return nil, errRedirected
+	}
+	answer.Body = limited{io.LimitReader(answer.Body, maxAnswer), answer.Body}
+	return answer, nil
+}
+
+// CloseIdleConnections lets http.Client reach the transport.
+func (g guard) CloseIdleConnections() {
+	if closer, ok := g.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+// sdkLogger passes the SDK's warnings and errors on as one constant message each.
+type sdkLogger struct{ to *slog.Logger }
+
+func (sdkLogger) DebugEnabled() bool { return false }
+func (sdkLogger) InfoEnabled() bool  { return false }
+func (sdkLogger) WarnEnabled() bool  { return true }
+func (sdkLogger) ErrorEnabled() bool { return true }
+
+func (sdkLogger) Debug(context.Context, string, ...any) {}
+func (sdkLogger) Info(context.Context, string, ...any)  {}
+
+func (l sdkLogger) Warn(ctx context.Context, format string, args ...any) {
+	l.log(ctx, slog.LevelWarn, format, args)
+}
+
+func (l sdkLogger) Error(ctx context.Context, format string, args ...any) {
+	l.log(ctx, slog.LevelError, format, args)
+}
+
+func (sdkLogger) Fatal(context.Context, string, ...any) {}
+
+// log takes a nil context, which the SDK allows itself.
+func (l sdkLogger) log(ctx context.Context, level slog.Level, format string, args []any) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	l.to.Log(ctx, level, "the OCM SDK has something to say", "text", fmt.Sprintf(format, args...))
+}

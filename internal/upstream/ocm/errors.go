@@ -1,0 +1,56 @@
+package ocm
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	sdkerrors "github.com/openshift-online/ocm-sdk-go/errors"
+)
+
+// What a failed call means to the caller. Each returned error is one of these.
+var (
+	ErrNotFound     = errors.New("not known to OCM")
+	ErrConflict     = errors.New("in conflict with what OCM has")
+	ErrUnauthorised = errors.New("not authorised by OCM")
+	ErrThrottled    = errors.New("throttled by OCM")
+	ErrUnavailable  = errors.New("OCM is unavailable")
+	ErrRefused      = errors.New("refused by OCM")
+)
+
+// Answer is a response of the SDK; a nil one has status 0.
+type Answer interface{ Status() int }
+
+// Check turns what a call of the SDK gave into nil or a classified error. The
+// answer counts too, because the SDK reports no error for an error status with
+// an empty body.
+func Check(doing string, answer Answer, err error) error {
+	status := answer.Status()
+	var told *sdkerrors.Error
+	if errors.As(err, &told) && told.Status() != 0 {
+		status = told.Status()
+	}
+	if err == nil && status >= 200 && status < 300 {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%s: %w: status %d", doing, kindOf(status), status)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, kindOf(status), err)
+}
+
+func kindOf(status int) error {
+	switch {
+	case status == http.StatusNotFound:
+		return ErrNotFound
+	case status == http.StatusConflict:
+		return ErrConflict
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return ErrUnauthorised
+	case status == http.StatusTooManyRequests:
+		return ErrThrottled
+	case status >= 400 && status < 500:
+		return ErrRefused
+	}
+	return ErrUnavailable // also status 0: no answer, or one that is not JSON
+}
