@@ -1,0 +1,75 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
+)
+
+func TestNotificationsComeWithTheirCommit(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	l := listen(t, d)
+	receive(t, l.connects)
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error {
+		require.NoError(t, tx.Notify("kafka", "ready k1"))
+		require.Empty(t, l.payloads, "not before the commit")
+		return tx.Notify("elsewhere", "not for us")
+	}))
+	require.ErrorIs(t, d.Tx(l.ctx, func(tx db.Tx) error {
+		require.NoError(t, tx.Notify("kafka", "rolled back"))
+		return context.Canceled
+	}), context.Canceled)
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { return tx.Notify("kafka", "ready k2") }))
+	require.Equal(t, "ready k1", receive(t, l.payloads))
+	require.Equal(t, "ready k2", receive(t, l.payloads))
+	l.cancel()
+	require.NoError(t, receive(t, l.ended))
+}
+
+func TestListenerComesBackAfterItsConnectionBroke(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	l := listen(t, d)
+	receive(t, l.connects)
+	require.NoError(t, d.Gorm(l.ctx).Exec(
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'").Error)
+	receive(t, l.connects)
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { return tx.Notify("kafka", "again") }))
+	require.Equal(t, "again", receive(t, l.payloads))
+	l.cancel()
+	require.NoError(t, receive(t, l.ended))
+}
+
+type listening struct {
+	ctx      context.Context
+	cancel   context.CancelFunc
+	connects chan struct{}
+	payloads chan string
+	ended    chan error
+}
+
+func listen(t *testing.T, d *db.DB) listening {
+	ctx, cancel := context.WithCancel(within(t))
+	t.Cleanup(cancel)
+	l := listening{ctx, cancel, make(chan struct{}, 10), make(chan string, 10), make(chan error, 1)}
+	go func() {
+		l.ended <- d.Listen(ctx, "kafka", func() { l.connects <- struct{}{} }, func(p string) { l.payloads <- p })
+	}()
+	return l
+}
+
+func receive[T any](t *testing.T, from <-chan T) (got T) {
+	t.Helper()
+	select {
+	case got = <-from:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "nothing came")
+	}
+	return got
+}

@@ -1,0 +1,75 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+)
+
+// Tx is one running transaction. It ends with the function it was given to.
+type Tx struct{ gorm *gorm.DB }
+
+// TxFunc runs fn in one transaction: a plain one (DB.Tx, for handlers) or one
+// that commits only while a lease is held (lease.Term.Tx, for loops).
+type TxFunc func(ctx context.Context, fn func(Tx) error) error
+
+// Tx runs fn in one short READ COMMITTED transaction, which is rolled back when
+// fn fails or panics. No remote call belongs in fn: the server ends a transaction
+// that is idle for two seconds.
+func (d *DB) Tx(ctx context.Context, fn func(Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	defer cancel()
+	return d.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error { return fn(Tx{gorm: g}) })
+}
+
+// Gorm is for store files: statements inside the transaction.
+func (t Tx) Gorm() *gorm.DB { return t.gorm }
+
+// Lock waits for the exclusive lock of that name and holds it until the
+// transaction ends.
+func (t Tx) Lock(key string) error {
+	if err := t.gorm.Exec("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", key).Error; err != nil {
+		return fmt.Errorf("locking: %w", err)
+	}
+	return nil
+}
+
+// LockShared is Lock for those who may hold it together, but not together with
+// a holder of Lock.
+func (t Tx) LockShared(key string) error {
+	if err := t.gorm.Exec("SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))", key).Error; err != nil {
+		return fmt.Errorf("locking shared: %w", err)
+	}
+	return nil
+}
+
+// Notify sends the payload to the channel's listeners when the transaction commits.
+func (t Tx) Notify(channel, payload string) error {
+	if err := t.gorm.Exec("SELECT pg_notify(?, ?)", channel, payload).Error; err != nil {
+		return fmt.Errorf("notifying: %w", err)
+	}
+	return nil
+}
+
+// SQLSTATE codes that callers ask about.
+const (
+	uniqueViolation  = "23505"
+	lockNotAvailable = "55P03"
+)
+
+// IsUniqueViolation tells whether err says that a row would break the named
+// unique constraint or index. An empty name means any.
+func IsUniqueViolation(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == uniqueViolation &&
+		(constraint == "" || pg.ConstraintName == constraint)
+}
+
+// IsLockTimeout tells whether err says that a lock was not free in time.
+func IsLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == lockNotAvailable
+}

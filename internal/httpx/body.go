@@ -1,0 +1,77 @@
+package httpx
+
+import (
+	"bytes"
+	"io"
+)
+
+// malformed is a fault of the request that its sender may read about.
+type malformed string
+
+func (m malformed) Error() string { return string(m) }
+
+// singleValue is a request body that holds one JSON value and nothing after it.
+// encoding/json would stop reading behind the value, so that half of a
+// concatenated or mangled body would be obeyed in silence. It reads the body
+// when a handler first asks for it: handlers without interest never see faults.
+type singleValue struct {
+	body    io.ReadCloser
+	checked io.Reader
+	err     error
+}
+
+func (s *singleValue) Read(p []byte) (int, error) {
+	if s.checked == nil && s.err == nil {
+		var text []byte
+		if text, s.err = io.ReadAll(s.body); s.err == nil {
+			s.err = checkSingle(text)
+		}
+		s.checked = bytes.NewReader(text)
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.checked.Read(p)
+}
+
+func (s *singleValue) Close() error { return s.body.Close() }
+
+// checkSingle finds the end of the first JSON value and demands white space
+// behind it. The decoder checks the value itself afterwards. It also refuses
+// \u0000, which no text column of PostgreSQL can store.
+func checkSingle(text []byte) error {
+	depth, quoted, done, scalar := 0, false, false, false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quoted:
+			if c == '\\' {
+				if bytes.HasPrefix(text[i:], []byte(`\u0000`)) {
+					return malformed("a NUL character is not allowed")
+				}
+				i++
+			} else if c == '"' {
+				quoted, done = false, depth == 0
+			}
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			done, scalar = done || scalar, false
+		case done || scalar && !scalarByte(c):
+			return malformed("there is something behind the JSON value")
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+			done = depth <= 0
+		case depth == 0:
+			scalar = true
+		}
+	}
+	return nil
+}
+
+// scalarByte tells whether a number, true, false or null may go on with the byte.
+func scalarByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.' || c == 'E'
+}

@@ -1,0 +1,77 @@
+package httpx
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// Config is what an operator chooses about the three servers.
+type Config struct {
+	APIAddress, MetricsAddress, HealthAddress string
+	APITLS, MetricsTLS, HealthTLS             bool
+	CertFile, KeyFile                         string // for all servers with TLS
+
+	PublicHostURL string        // where clients and agents reach the API
+	ShutdownDelay time.Duration // from "not ready" to the first closed listener
+}
+
+// Flags declares the flags with their defaults.
+func (c *Config) Flags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.APIAddress, "api-server-bindaddress", "localhost:8000", "address of the API server")
+	fs.BoolVar(&c.APITLS, "enable-https", false, "serve the API with TLS")
+	fs.StringVar(&c.CertFile, "https-cert-file", "", "PEM file of the TLS certificate, for all servers")
+	fs.StringVar(&c.KeyFile, "https-key-file", "", "PEM file of the TLS key, for all servers")
+	fs.StringVar(&c.MetricsAddress, "metrics-server-bindaddress", "localhost:8080", "address of the metrics server")
+	fs.BoolVar(&c.MetricsTLS, "enable-metrics-https", false, "serve the metrics with TLS")
+	fs.StringVar(&c.HealthAddress, "health-check-server-bindaddress", "localhost:8083", "address of the health server")
+	fs.BoolVar(&c.HealthTLS, "enable-health-check-https", false, "serve the health checks with TLS")
+	fs.StringVar(&c.PublicHostURL, "public-host-url", "http://localhost", "base URL under which the service is reached from outside")
+	fs.DurationVar(&c.ShutdownDelay, "shutdown-delay", 5*time.Second,
+		"time between the end of readiness and the end of listening, for balancers to notice")
+}
+
+// Validate tells all that is wrong.
+func (c *Config) Validate() error {
+	var faults []error
+	for _, address := range []struct{ flag, value string }{
+		{"api-server-bindaddress", c.APIAddress},
+		{"metrics-server-bindaddress", c.MetricsAddress},
+		{"health-check-server-bindaddress", c.HealthAddress},
+	} {
+		if _, _, err := net.SplitHostPort(address.value); err != nil {
+			faults = append(faults, fmt.Errorf("--%s: wanted host:port: %w", address.flag, err))
+		}
+	}
+	if (c.APITLS || c.MetricsTLS || c.HealthTLS) && (c.CertFile == "" || c.KeyFile == "") {
+		faults = append(faults, errors.New("--https-cert-file and --https-key-file: both are needed when any server uses TLS"))
+	}
+	if u, err := url.Parse(c.PublicHostURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		faults = append(faults, errors.New("--public-host-url: wanted an absolute http or https URL"))
+	}
+	if c.ShutdownDelay < 0 || c.ShutdownDelay > time.Minute {
+		faults = append(faults, errors.New("--shutdown-delay: wanted between 0s and 1m"))
+	}
+	return errors.Join(faults...)
+}
+
+// API, Metrics and Health give the options of one server each.
+func (c *Config) API() ServerOptions { return c.server("api", c.APIAddress, c.APITLS) }
+
+// Metrics gives the options of the metrics server.
+func (c *Config) Metrics() ServerOptions { return c.server("metrics", c.MetricsAddress, c.MetricsTLS) }
+
+// Health gives the options of the health server.
+func (c *Config) Health() ServerOptions { return c.server("health", c.HealthAddress, c.HealthTLS) }
+
+func (c *Config) server(name, address string, tls bool) ServerOptions {
+	o := ServerOptions{Name: name, Address: address}
+	if tls {
+		o.CertFile, o.KeyFile = c.CertFile, c.KeyFile
+	}
+	return o
+}

@@ -1,0 +1,196 @@
+// Package httpx is the HTTP edge that all APIs share: the chain around the
+// router, the one mapping of errors to replies, list parameters, and the three
+// servers with their health and metrics pages.
+//
+// It is for what every request has in common. It is not for any single endpoint
+// and knows no domain: who may call what is a func that the app wires in.
+// Invariant: every request gets exactly one reply, one access log line, one
+// metrics observation and one operation id, whatever happens inside.
+package httpx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gorilla/handlers"
+	"github.com/gorilla/mux"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+)
+
+// Bounds of one request.
+const (
+	smallBody      = 1 << 20
+	largeBody      = 8 << 20
+	defaultTimeout = 25 * time.Second
+	writeGrace     = 5 * time.Second // to send the reply after the handler's time is over
+)
+
+// Options is what the outer handler is made of. Templates are those of the
+// router, like /api/kafkas_mgmt/v1/kafkas/{id}.
+type Options struct {
+	Router *mux.Router // must not change any more
+	Errors *Errors
+	Logger *slog.Logger
+
+	// Authorize checks the caller before a handler runs and gives the context that
+	// carries the identity. The template is empty when no route fits: then it
+	// checks the token only, so that a stranger learns nothing about the paths.
+	Authorize func(r *http.Request, template string) (context.Context, error)
+	// Who names the caller for the access log, from the context of Authorize.
+	Who func(ctx context.Context) (user, org string)
+
+	Metrics     *Metrics
+	Actions     map[string]string        // "GET <template>" → name of the action in the access log
+	LargeBodies []string                 // templates that take 8 MiB in place of 1 MiB
+	Timeouts    map[string]time.Duration // templates whose handlers have more or less than 25 s
+	FirstValue  []string                 // query parameters of which only the first value counts
+}
+
+// chain is the outermost handler.
+type chain struct {
+	Options
+	routes  map[*mux.Route]route
+	inner   http.Handler // CORS around dispatch
+	zippers zippers
+}
+
+// NewHandler builds the chain, outermost first: operation id, access log,
+// metrics, recovery; one trailing slash off; CORS; route; authorisation; limits
+// of body and time; the handler.
+func NewHandler(o Options) (http.Handler, error) {
+	routes, err := readRoutes(o)
+	if err != nil {
+		return nil, err
+	}
+	c := &chain{Options: o, routes: routes}
+	c.inner = handlers.CORS(
+		handlers.AllowedMethods([]string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost}),
+		handlers.AllowedHeaders([]string{"Authorization", "Content-Type"}),
+		handlers.ExposedHeaders([]string{OperationIDHeader}),
+		handlers.MaxAge(600),
+	)(http.HandlerFunc(c.dispatch))
+	return c, nil
+}
+
+func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	out := newReply(w, r, &c.zippers)
+	ctx, seen := newCall(r.Context(), r, out)
+	r = stripSlash(r).WithContext(ctx)
+	out.Header().Set(OperationIDHeader, seen.id)
+
+	aborted := c.guarded(out, r)
+	if !aborted {
+		out.finish()
+	}
+	c.observe(r, seen, out, aborted, time.Since(started))
+	if aborted {
+		// net/http takes this as the wish to cut the connection without a word.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// guarded runs the inner handlers and turns a panic into an error reply. It
+// tells whether the connection must be cut, which is also the only honest end
+// when a part of another reply is on its way already.
+func (c *chain) guarded(out *reply, r *http.Request) (aborted bool) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			aborted = true
+			return
+		}
+		err := fmt.Errorf("panic: %v", cause)
+		c.Logger.ErrorContext(r.Context(), "handler panicked", "cause", err.Error(), "stack", string(debug.Stack()))
+		if aborted = out.committed; !aborted {
+			c.Errors.WriteError(out, r, err)
+		} else if c.Errors.Report != nil {
+			c.Errors.Report(r.Context(), err)
+		}
+	}()
+	c.inner.ServeHTTP(out, r)
+	return false
+}
+
+// observe writes the access log line and the metrics. Bodies, headers and
+// queries may carry secrets and are never logged.
+func (c *chain) observe(r *http.Request, seen *call, out *reply, aborted bool, elapsed time.Duration) {
+	status := out.status
+	if aborted {
+		status = 0
+	}
+	method := boundedMethod(r.Method)
+	c.Metrics.observe(method, seen.route.label, status, elapsed)
+	c.Logger.InfoContext(r.Context(), "request served",
+		"action", c.Actions[method+" "+seen.route.template], "method", method, "path", seen.route.label, "status", status,
+		"elapsed", elapsed.String(), "user", seen.user, "org", seen.org)
+}
+
+// stripSlash takes one slash off the end of the path.
+func stripSlash(r *http.Request) *http.Request {
+	if !strings.HasSuffix(r.URL.Path, "/") {
+		return r
+	}
+	stripped, address := *r, *r.URL
+	address.Path = strings.TrimSuffix(address.Path, "/")
+	address.RawPath = strings.TrimSuffix(address.RawPath, "/")
+	stripped.URL = &address
+	return &stripped
+}
+
+// dispatch finds the route, asks for permission and runs the handler.
+func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Add("Vary", "Authorization")
+
+	match, target := c.match(r)
+	seen := callOf(r.Context())
+	seen.route = target
+	ctx, cancel := context.WithTimeout(r.Context(), target.timeout)
+	defer cancel()
+	ctx, err := c.Authorize(r.WithContext(ctx), target.template)
+	if err != nil {
+		c.Errors.WriteError(w, r, err)
+		return
+	}
+	r = r.WithContext(ctx)
+	if c.Who != nil {
+		seen.user, seen.org = c.Who(ctx)
+	}
+	if match == nil {
+		c.refusePath(w, r)
+		return
+	}
+	if r, err = normaliseQuery(r, c.FirstValue); err != nil {
+		c.Errors.RequestError(w, r, err)
+		return
+	}
+	if target.timeout > defaultTimeout {
+		// The server's write timeout was chosen for the other routes.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(target.timeout + writeGrace))
+	}
+	r = mux.SetURLVars(r, match.Vars)
+	r.Body = &singleValue{body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody)}
+	match.Handler.ServeHTTP(w, r)
+}
+
+// refusePath answers for a path without route: 405 with the methods it has, or 404.
+func (c *chain) refusePath(w http.ResponseWriter, r *http.Request) {
+	allowed := c.allowed(r)
+	if len(allowed) == 0 {
+		c.Errors.WriteError(w, r, apierr.New(apierr.NotFound, ""))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	c.Errors.WriteError(w, r, apierr.New(apierr.MethodNotAllowed, ""))
+}

@@ -1,0 +1,149 @@
+package httpx
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// A body below this size fits into one packet, so that compression costs more
+// than it saves.
+const compressFrom = 1400
+
+// zippers keeps idle compressors, which are expensive to make.
+type zippers struct{ idle sync.Pool }
+
+func (z *zippers) take(out io.Writer) *gzip.Writer {
+	if zip, ok := z.idle.Get().(*gzip.Writer); ok {
+		zip.Reset(out)
+		return zip
+	}
+	zip, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // fails for unknown levels only
+	return zip
+}
+
+// reply is the response writer of all handlers. The header goes out with the
+// first byte of the body and not before, so that an error found while the reply
+// is made (a value that has no JSON form, for one) can still replace it.
+type reply struct {
+	http.ResponseWriter
+	status    int // 0: not chosen yet
+	committed bool
+	takesGzip bool
+	zippers   *zippers
+	zip       *gzip.Writer
+}
+
+func newReply(w http.ResponseWriter, r *http.Request, z *zippers) *reply {
+	return &reply{ResponseWriter: w, zippers: z, takesGzip: r.Method != http.MethodHead && acceptsGzip(r.Header.Get("Accept-Encoding"))}
+}
+
+// Unwrap lets http.ResponseController reach the connection's deadlines.
+func (p *reply) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// WriteHeader chooses the status; the first choice counts.
+func (p *reply) WriteHeader(status int) {
+	if status < 200 {
+		p.ResponseWriter.WriteHeader(status)
+		return
+	}
+	if p.status == 0 {
+		p.status = status
+	}
+}
+
+func (p *reply) Write(b []byte) (int, error) {
+	if !p.committed {
+		p.commit(len(b) >= compressFrom)
+	}
+	if p.zip != nil {
+		return p.zip.Write(b)
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+// Flush sends what was written so far.
+func (p *reply) Flush() {
+	if !p.committed {
+		p.commit(false)
+	}
+	if p.zip != nil {
+		_ = p.zip.Flush()
+	}
+	_ = http.NewResponseController(p.ResponseWriter).Flush()
+}
+
+// restart forgets the status of a reply that has not left yet, and what its
+// headers said about its body. It tells whether that was possible.
+func (p *reply) restart() bool {
+	if p.committed {
+		return false
+	}
+	p.status = 0
+	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified", "Cache-Control", "Location"} {
+		p.Header().Del(name)
+	}
+	return true
+}
+
+func (p *reply) commit(large bool) {
+	p.committed = true
+	if p.status == 0 {
+		p.status = http.StatusOK
+	}
+	bodyless := p.status == http.StatusNoContent || p.status == http.StatusNotModified
+	if large && !bodyless && p.Header().Get("Content-Encoding") == "" {
+		p.Header().Add("Vary", "Accept-Encoding")
+		if p.takesGzip {
+			p.Header().Set("Content-Encoding", "gzip")
+			p.Header().Del("Content-Length")
+			p.zip = p.zippers.take(p.ResponseWriter)
+		}
+	}
+	p.ResponseWriter.WriteHeader(p.status)
+}
+
+// finish sends what is left. A handler that wrote nothing said 200.
+func (p *reply) finish() {
+	if !p.committed {
+		p.commit(false)
+	}
+	if p.zip != nil {
+		_ = p.zip.Close() // the connection is gone: nobody to tell
+		p.zippers.idle.Put(p.zip)
+		p.zip = nil
+	}
+}
+
+// acceptsGzip reads Accept-Encoding: gzip must be named with a quality above 0.
+func acceptsGzip(header string) bool {
+	for _, coding := range strings.Split(header, ",") {
+		name, params, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		key, value, ok := strings.Cut(strings.TrimSpace(params), "=")
+		if !ok || !strings.EqualFold(strings.TrimSpace(key), "q") {
+			return true
+		}
+		quality, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		return err == nil && quality > 0
+	}
+	return false
+}
+
+// underlying gives the server's own writer, which http.MaxBytesReader uses to
+// close the connection of a client that sends too much.
+func underlying(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = outer.Unwrap()
+	}
+}

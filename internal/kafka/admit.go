@@ -1,0 +1,171 @@
+package kafka
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+)
+
+// Request is what a customer asks for. Empty texts mean "not given".
+type Request struct {
+	Async                   string // must be "true"
+	Name                    string
+	CloudProvider           string
+	Region                  string
+	Plan                    string // like standard.x1
+	ReauthenticationEnabled *bool
+	BillingModel            string
+	BillingCloudAccountID   string
+	Marketplace             string
+	ClusterID               string
+}
+
+// AdmitFacts is what admission needs to know besides the request.
+type AdmitFacts struct {
+	Catalog      *catalog.Catalog
+	NameTaken    func() (bool, error) // asked only once the name is well-formed
+	InstanceType string               // what the caller's quota assigns
+}
+
+// Admission is a request that may be served if there is room and quota for it.
+type Admission struct {
+	Name                    string
+	CloudProvider           string
+	Region                  string
+	Limit                   catalog.Limit // of the region for the instance type
+	Type                    catalog.InstanceType
+	Size                    catalog.Size
+	MultiAZ                 bool
+	BillingModel            string // empty: whatever the quota resolves to
+	BillingCloudAccountID   string
+	Marketplace             string
+	ReauthenticationEnabled bool
+}
+
+const maxNameLength = 32
+
+const enterprise = "enterprise"
+
+var (
+	namePattern    = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+	clusterPattern = regexp.MustCompile(`^[a-zA-Z0-9]{32}$`)
+)
+
+// Admit checks a request up to the point where room and quota count. The order
+// of the checks is part of the wire: a client sees the first that fails.
+func Admit(r Request, f AdmitFacts) (Admission, error) {
+	if err := admitName(r, f); err != nil {
+		return Admission{}, err
+	}
+	a := Admission{
+		Name: r.Name, BillingCloudAccountID: r.BillingCloudAccountID, Marketplace: r.Marketplace,
+		ReauthenticationEnabled: r.ReauthenticationEnabled == nil || *r.ReauthenticationEnabled,
+	}
+	for _, check := range []func(Request, AdmitFacts) error{a.admitRegion, a.admitCluster, a.admitPlan, a.admitBilling} {
+		if err := check(r, f); err != nil {
+			return Admission{}, err
+		}
+	}
+	return a, nil
+}
+
+func admitName(r Request, f AdmitFacts) error {
+	switch {
+	case r.Async != "true":
+		return apierr.New(apierr.SyncUnsupported, "")
+	case len(r.Name) > maxNameLength:
+		return apierr.Newf(apierr.FieldTooLong, "name is too long: at most %d characters are allowed", maxNameLength)
+	case r.Name == "":
+		return apierr.New(apierr.FieldTooShort, "name is missing: at least 1 character is required")
+	case !namePattern.MatchString(r.Name):
+		return apierr.New(apierr.NameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
+			"and consist of lower-case letters, digits and dashes")
+	}
+	taken, err := f.NameTaken()
+	if err != nil {
+		return err
+	}
+	if taken {
+		return apierr.New(apierr.NameTaken, "")
+	}
+	return nil
+}
+
+func (a *Admission) admitRegion(r Request, f AdmitFacts) error {
+	if r.ClusterID != "" {
+		return nil
+	}
+	provider, ok := f.Catalog.DefaultProvider(), true
+	if r.CloudProvider != "" {
+		provider, ok = f.Catalog.Provider(r.CloudProvider)
+	}
+	if !ok {
+		return apierr.New(apierr.ProviderUnsupported, "provider "+r.CloudProvider+" is not supported")
+	}
+	region := provider.DefaultRegion()
+	if r.Region != "" {
+		region, ok = provider.Region(r.Region)
+	}
+	if !ok {
+		return apierr.New(apierr.RegionUnsupported, "region "+r.Region+" is not supported for "+provider.Name)
+	}
+	kind, ok := region.Type(f.InstanceType)
+	if !ok {
+		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+f.InstanceType+" is not supported for region "+region.Name)
+	}
+	a.CloudProvider, a.Region, a.Limit = provider.Name, region.Name, kind.Limit
+	return nil
+}
+
+// admitCluster is about a cluster of the customer's own. None can be registered
+// yet, so a well-formed id names a cluster that is not there.
+func (a *Admission) admitCluster(r Request, _ AdmitFacts) error {
+	switch {
+	case r.ClusterID == "":
+		return nil
+	case !clusterPattern.MatchString(r.ClusterID):
+		return apierr.New(apierr.ClusterIDMalformed, "cluster_id must be 32 letters and digits")
+	case r.BillingModel != "" && !strings.EqualFold(r.BillingModel, enterprise):
+		return apierr.New(apierr.BillingAccountInvalid, "an instance on a cluster of your own has billing model "+enterprise)
+	default:
+		return apierr.New(apierr.CapacityReached, "no such cluster is available to the organisation")
+	}
+}
+
+func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
+	kind, ok := f.Catalog.InstanceType(f.InstanceType)
+	if !ok || len(kind.Sizes) == 0 {
+		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+f.InstanceType+" has no sizes")
+	}
+	a.Type, a.Size, a.MultiAZ = kind, kind.Sizes[0], kind.ID == catalog.Standard
+	if r.Plan == "" {
+		return nil
+	}
+	typeID, sizeID, ok := strings.Cut(r.Plan, ".")
+	if !ok || strings.Contains(sizeID, ".") || typeID != kind.ID {
+		return apierr.New(apierr.BadRequest, "plan "+r.Plan+" cannot be ordered: expected "+kind.ID+".<size>")
+	}
+	if a.Size, ok = kind.Size(sizeID); !ok {
+		return apierr.New(apierr.PlanUnsupported, "plan "+r.Plan+" is not supported")
+	}
+	return nil
+}
+
+func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
+	if r.BillingModel != "" {
+		if strings.EqualFold(r.BillingModel, enterprise) {
+			return apierr.New(apierr.BadRequest, "billing model "+enterprise+" needs a cluster_id")
+		}
+		model, ok := a.Type.BillingModel(r.BillingModel)
+		if !ok {
+			return apierr.New(apierr.BadRequest, "billing model "+r.BillingModel+" is not supported for instance type "+a.Type.ID)
+		}
+		a.BillingModel = model.ID
+	}
+	if r.Marketplace != "" && r.BillingCloudAccountID == "" {
+		return apierr.New(apierr.BillingAccountInvalid, "no billing account was given for marketplace "+r.Marketplace)
+	}
+	return nil
+}

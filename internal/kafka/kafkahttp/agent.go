@@ -1,0 +1,187 @@
+package kafkahttp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
+)
+
+// AgentSettings is what every instance is told besides its own row.
+type AgentSettings struct {
+	Auth               bool // instances authenticate their clients at the SSO
+	TokenURL           string
+	JWKSURL            string
+	Issuer             string
+	UserNameClaim      string
+	FallbackUserClaim  string
+	TLSTrustedCert     string // PEM; empty: the system's authorities
+	FurtherOwners      []string
+	MaxSessionLifetime time.Duration
+}
+
+// Agent serves the agents of data-plane clusters.
+type Agent struct {
+	service     *kafka.Service
+	clusters    *cluster.Store
+	settings    AgentSettings
+	fingerprint string
+}
+
+// NewAgent makes the agents' handlers.
+func NewAgent(service *kafka.Service, clusters *cluster.Store, settings AgentSettings) (*Agent, error) {
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprinting the agents' settings: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return &Agent{service: service, clusters: clusters, settings: settings, fingerprint: hex.EncodeToString(sum[:6])}, nil
+}
+
+// GetKafkas answers GET /agent-clusters/{id}/kafkas: byte-stable while nothing changes.
+func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (agent.GetKafkasResponseObject, error) {
+	// The mark is read before the rows: a change in between makes the mark too
+	// old, which costs one more full reply, never a missed change.
+	mark, err := a.service.DesiredMark(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	etag := `"` + a.fingerprint + "-" + mark + `"`
+	if matches(r.Params.IfNoneMatch, etag) {
+		return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
+	}
+	desired, err := a.service.DesiredOn(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]agent.ManagedKafka, 0, len(desired))
+	for _, d := range desired {
+		items = append(items, a.toAgent(d))
+	}
+	return agent.GetKafkas200JSONResponse{
+		Body:    agent.ManagedKafkaList{Kind: "ManagedKafkaList", Items: items},
+		Headers: agent.GetKafkas200ResponseHeaders{ETag: etag},
+	}, nil
+}
+
+func matches(header, etag string) bool {
+	for _, candidate := range strings.Split(header, ",") {
+		if candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/"); candidate == etag || candidate == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// UpdateKafkaClusterStatus answers PUT /agent-clusters/{id}/kafkas/status.
+func (a *Agent) UpdateKafkaClusterStatus(
+	ctx context.Context, r agent.UpdateKafkaClusterStatusRequestObject,
+) (agent.UpdateKafkaClusterStatusResponseObject, error) {
+	c, err := a.clusters.ByClusterID(ctx, r.ID)
+	if errors.Is(err, cluster.ErrNotFound) {
+		// 404 is what those see who may not be here; this agent may.
+		return nil, apierr.New(apierr.BadRequest, "cluster "+r.ID+" is not there any more")
+	}
+	if err != nil {
+		return nil, err
+	}
+	reports := make(map[kafka.ID]kafka.Report, len(*r.Body))
+	for id, status := range *r.Body {
+		reports[kafka.ID(id)] = fromAgent(status)
+	}
+	if err := a.service.Report(ctx, c, reports); err != nil {
+		return nil, err
+	}
+	return agent.UpdateKafkaClusterStatus200Response{}, nil
+}
+
+func fromAgent(s agent.DataPlaneKafkaStatus) kafka.Report {
+	report := kafka.Report{
+		KafkaVersion: s.Versions.Kafka, StrimziVersion: s.Versions.Strimzi, IBPVersion: s.Versions.KafkaIBP,
+		AdminServerURI: s.AdminServerURI,
+	}
+	for _, c := range s.Conditions {
+		report.Conditions = append(report.Conditions, kafka.Condition{Type: c.Type, Reason: c.Reason, Message: c.Message, Status: c.Status})
+	}
+	for _, r := range s.Routes {
+		report.Routes = append(report.Routes, kafka.ReportedRoute{Name: r.Name, Prefix: r.Prefix, Router: r.Router})
+	}
+	if at, err := time.Parse(time.RFC3339, s.UpdatedTimestamp); err == nil {
+		at = at.UTC().Truncate(time.Microsecond) // as the column keeps it, or the same report would look newer for ever
+		report.At = &at
+	}
+	return report
+}
+
+// toAgent shows an instance to the agent of its cluster.
+func (a *Agent) toAgent(d kafka.Desired) agent.ManagedKafka {
+	k := d.Kafka
+	suspended := k.Status == kafka.Suspending || k.Status == kafka.Suspended
+	out := agent.ManagedKafka{
+		ID:   string(k.ID),
+		Kind: "ManagedKafka",
+		Metadata: agent.ManagedKafkaMetadata{
+			Name: k.Name, Namespace: k.Namespace,
+			Annotations: agent.ManagedKafkaAnnotations{ID: string(k.ID), PlacementID: k.PlacementID},
+			Labels: agent.ManagedKafkaLabels{
+				ProfileType: k.InstanceType, ProfileQuotaConsumed: strconv.Itoa(k.QuotaConsumed), Suspended: strconv.FormatBool(suspended),
+			},
+		},
+		Spec: agent.ManagedKafkaSpec{
+			Capacity: agent.ManagedKafkaCapacity{
+				IngressPerSec: k.SizeSnapshot.IngressThroughputPerSec, EgressPerSec: k.SizeSnapshot.EgressThroughputPerSec,
+				TotalMaxConnections:         int32(k.SizeSnapshot.TotalMaxConnections),         //nolint:gosec // configured, far below the limit
+				MaxPartitions:               int32(k.SizeSnapshot.MaxPartitions),               //nolint:gosec // configured, far below the limit
+				MaxConnectionAttemptsPerSec: int32(k.SizeSnapshot.MaxConnectionAttemptsPerSec), //nolint:gosec // configured, far below the limit
+				MaxDataRetentionSize:        k.MaxDataRetentionSize,
+				MaxDataRetentionPeriod:      k.SizeSnapshot.MaxDataRetentionPeriod,
+			},
+			Owners:   append([]string{k.Owner}, a.settings.FurtherOwners...),
+			Endpoint: agent.ManagedKafkaEndpoint{BootstrapServerHost: k.BootstrapServerHost},
+			Versions: agent.ManagedKafkaVersions{
+				Kafka: k.DesiredKafkaVersion, Strimzi: k.DesiredStrimziVersion, KafkaIBP: k.DesiredKafkaIBPVersion,
+			},
+			Deleted: k.Status == kafka.Deprovision,
+		},
+	}
+	if a.settings.Auth {
+		a.authenticate(&out.Spec, d)
+	}
+	return out
+}
+
+func (a *Agent) authenticate(spec *agent.ManagedKafkaSpec, d kafka.Desired) {
+	spec.OAuth = agent.ManagedKafkaOAuth{
+		TokenEndpointURI: a.settings.TokenURL, JWKSEndpointURI: a.settings.JWKSURL, ValidIssuerEndpointURI: a.settings.Issuer,
+		UserNameClaim: a.settings.UserNameClaim, FallbackUserNameClaim: a.settings.FallbackUserClaim,
+		CustomClaimCheck: claimCheck(d.OrganisationID),
+	}
+	if a.settings.TLSTrustedCert != "" {
+		spec.OAuth.TLSTrustedCertificate = &a.settings.TLSTrustedCert
+	}
+	if d.ReauthenticationEnabled {
+		spec.OAuth.MaximumSessionLifetime = a.settings.MaxSessionLifetime.Milliseconds()
+	}
+	if d.CanaryServiceAccountClientID != "" {
+		spec.ServiceAccounts = []agent.ManagedKafkaServiceAccount{{
+			Name: "canary", Principal: d.CanaryServiceAccountClientID, Password: d.CanarySecret.Reveal(),
+		}}
+	}
+}
+
+// claimCheck lets in the tokens of one organisation. A quote in the id would
+// end the text inside the condition, so it is escaped as JsonPath has it.
+func claimCheck(organisationID string) string {
+	id := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(organisationID)
+	return "@.rh-org-id == '" + id + "'|| @.org_id == '" + id + "'"
+}

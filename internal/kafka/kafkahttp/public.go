@@ -1,0 +1,97 @@
+// Package kafkahttp serves instances over HTTP: to customers and to agents.
+//
+// It decodes, calls one use case and encodes. It is not for rules: those are
+// kafka's. Invariant: no row type leaves it and no wire type goes further in.
+package kafkahttp
+
+import (
+	"context"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
+)
+
+// Public serves customers.
+type Public struct {
+	service    *kafka.Service
+	browserURL string
+}
+
+// NewPublic makes the customers' handlers. browserURL is the web console's page of instances.
+func NewPublic(service *kafka.Service, browserURL string) *Public {
+	return &Public{service: service, browserURL: browserURL}
+}
+
+// CreateKafka answers POST /kafkas.
+func (p *Public) CreateKafka(ctx context.Context, r public.CreateKafkaRequestObject) (public.CreateKafkaResponseObject, error) {
+	k, err := p.service.Create(ctx, access.From(ctx), kafka.Request{
+		Async: r.Params.Async, Name: r.Body.Name, CloudProvider: r.Body.CloudProvider, Region: r.Body.Region, Plan: r.Body.Plan,
+		ReauthenticationEnabled: r.Body.ReauthenticationEnabled, BillingModel: value(r.Body.BillingModel),
+		BillingCloudAccountID: value(r.Body.BillingCloudAccountID), Marketplace: value(r.Body.Marketplace), ClusterID: value(r.Body.ClusterID),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return public.CreateKafka202JSONResponse(p.toPublic(k)), nil
+}
+
+// GetKafkas answers GET /kafkas.
+func (p *Public) GetKafkas(ctx context.Context, r public.GetKafkasRequestObject) (public.GetKafkasResponseObject, error) {
+	list, err := httpx.ParseList("unable to list kafka requests", r.Params.Page, r.Params.Size)
+	if err != nil {
+		return nil, err
+	}
+	rows, total, err := p.service.List(ctx, access.From(ctx), kafka.Query{
+		Search: r.Params.Search, OrderBy: r.Params.OrderBy, Offset: list.Offset, Limit: list.Size,
+	})
+	if err != nil {
+		return nil, err
+	}
+	page, size, all := list.Echo(int64(total))
+	out := public.GetKafkas200JSONResponse{
+		Kind: "KafkaRequestList", Page: page, Size: size, Total: all,
+		Items: make([]public.KafkaRequest, 0, len(rows)),
+	}
+	for _, k := range rows {
+		out.Items = append(out.Items, p.toPublic(k))
+	}
+	return out, nil
+}
+
+// GetKafkaByID answers GET /kafkas/{id}.
+func (p *Public) GetKafkaByID(ctx context.Context, r public.GetKafkaByIDRequestObject) (public.GetKafkaByIDResponseObject, error) {
+	k, err := p.service.Get(ctx, access.From(ctx), kafka.ID(r.ID))
+	if err != nil {
+		return nil, err
+	}
+	return public.GetKafkaByID200JSONResponse(p.toPublic(k)), nil
+}
+
+// UpdateKafkaByID answers PATCH /kafkas/{id}.
+func (p *Public) UpdateKafkaByID(ctx context.Context, r public.UpdateKafkaByIDRequestObject) (public.UpdateKafkaByIDResponseObject, error) {
+	k, err := p.service.Update(ctx, access.From(ctx), kafka.ID(r.ID), kafka.Patch{
+		Owner: r.Body.Owner, ReauthenticationEnabled: r.Body.ReauthenticationEnabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return public.UpdateKafkaByID200JSONResponse(p.toPublic(k)), nil
+}
+
+// DeleteKafkaByID answers DELETE /kafkas/{id}.
+func (p *Public) DeleteKafkaByID(ctx context.Context, r public.DeleteKafkaByIDRequestObject) (public.DeleteKafkaByIDResponseObject, error) {
+	if err := p.service.Delete(ctx, access.From(ctx), kafka.ID(r.ID), r.Params.Async); err != nil {
+		return nil, err
+	}
+	return public.DeleteKafkaByID202Response{}, nil
+}
+
+// value reads an optional text: absent, null and empty are the same to this API.
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,83 @@
+package kafkawork
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+)
+
+// accept gives an accepted instance its cluster, if it has none, and the
+// versions that the cluster can run.
+func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	if k.Status != kafka.Accepted {
+		return 0, nil
+	}
+	if k.ClusterID == "" {
+		return w.assign(ctx, tx, k)
+	}
+	c, err := w.Clusters.ByClusterID(ctx, k.ClusterID)
+	if errors.Is(err, cluster.ErrNotFound) {
+		return w.assign(ctx, tx, k) // its cluster is gone, and with it the room that was taken there
+	}
+	if err != nil {
+		return 0, err
+	}
+	candidate := kafka.CandidateOf(c)
+	if !candidate.Versions.Usable() {
+		return w.wait(ctx, tx, k, kafka.FailedNoVersion, "no usable version is available on the data-plane cluster")
+	}
+	return 0, w.apply(ctx, tx, k, kafka.PlanAssign(k, candidate, w.prepareFacts(candidate.DNS)))
+}
+
+// provision looks after instances that their agent should have: one without a
+// cluster, after a full one rejected it, is placed again; one that takes too
+// long fails.
+func (w *Work) provision(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	switch {
+	case k.Status != kafka.Provisioning && k.Status != kafka.Resuming:
+		return 0, nil
+	case k.Status == kafka.Provisioning && k.ClusterID == "":
+		return w.assign(ctx, tx, k)
+	}
+	if plan, over := kafka.PlanFailure(k, kafka.FailedTimedOut, "the data plane did not report the instance ready in time", w.Clock()); over {
+		return 0, w.apply(ctx, tx, k, plan)
+	}
+	return 0, nil
+}
+
+// errNoCluster ends the transaction that looked for room in vain.
+var errNoCluster = errors.New("placing an instance: no cluster has room")
+
+// assign takes room on a cluster and binds the instance to it, in one transaction.
+func (w *Work) assign(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	clusters, err := w.Clusters.Placeable(ctx, k.CloudProvider, k.Region)
+	if err != nil {
+		return 0, err
+	}
+	now := w.Clock()
+	var plan kafka.Plan
+	err = tx(ctx, func(t db.Tx) error {
+		chosen, found, err := kafka.Place(t, clusters, k, now)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return errNoCluster
+		}
+		plan = kafka.PlanAssign(k, chosen, w.prepareFacts(chosen.DNS))
+		_, err = kafka.Apply(t, k, kafka.Change{Event: plan.Event, Actor: kafka.ByLoop, Set: plan.Set, Reason: plan.Reason, Now: now})
+		return err
+	})
+	if errors.Is(err, errNoCluster) {
+		return w.wait(ctx, tx, k, kafka.FailedNoCluster, "no data-plane cluster has room for the instance")
+	}
+	if err != nil {
+		return 0, err
+	}
+	w.Logger.InfoContext(ctx, "instance moved", "kafka_id", k.ID, "event", plan.Event, "reason", plan.Reason)
+	return 0, nil
+}

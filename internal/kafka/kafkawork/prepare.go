@@ -1,0 +1,88 @@
+package kafkawork
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+)
+
+// prepare makes what must exist outside before the agent may take over.
+func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	if k.Status != kafka.Preparing {
+		return 0, nil
+	}
+	c, err := w.Clusters.ByClusterID(ctx, k.ClusterID)
+	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
+		return 0, err
+	}
+	if w.DNS == nil && c.ClusterDNS == "" {
+		return w.wait(ctx, tx, k, kafka.FailedPreparing, "the DNS name of the data-plane cluster is not known")
+	}
+	plan := kafka.PlanPrepare(k, w.prepareFacts(c.ClusterDNS))
+	if len(plan.Ensure) == 0 {
+		return 0, w.apply(ctx, tx, k, plan)
+	}
+	if err := tx(ctx, func(t db.Tx) error { return ledger.Want(t, w.Clock(), plan.Ensure...) }); err != nil {
+		return 0, err
+	}
+	client, err := w.SSO.Ensure(ctx, canarySpec(k, w.Clock()))
+	if err != nil {
+		return 0, w.refusedOr(ctx, tx, k, err)
+	}
+	const column = "canary_service_account_client_secret"
+	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), column, string(k.ID))
+	if err != nil {
+		return 0, err
+	}
+	plan.Set["canary_service_account_client_id"] = client.ClientID
+	plan.Set[column] = sealed
+	return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error {
+		return w.markKeys(ctx, t, k, ledger.Created, kafka.KindSSOClient)
+	})
+}
+
+// refusedOr ends an instance whose client the SSO refuses: asking again would
+// not help. Whatever may pass by itself is given back as the error it is.
+func (w *Work) refusedOr(ctx context.Context, tx db.TxFunc, k kafka.Kafka, err error) error {
+	for _, passing := range []error{keycloak.ErrUnavailable, keycloak.ErrUnauthorised, keycloak.ErrNotFound, keycloak.ErrConflict} {
+		if errors.Is(err, passing) {
+			return err
+		}
+	}
+	return w.apply(ctx, tx, k, kafka.PlanRefusal("the SSO client of the instance could not be created", err.Error()))
+}
+
+func canarySpec(k kafka.Kafka, now time.Time) keycloak.ClientSpec {
+	claims := map[string]string{"rh-org-id": k.OrganisationID, "rh-user-id": k.OwnerAccountID, "username": k.Owner}
+	return keycloak.ClientSpec{
+		ClientID:    kafka.CanaryClientID(k.ID),
+		Name:        kafka.CanaryClientID(k.ID),
+		Description: "canary of Kafka instance " + string(k.ID),
+		Attributes:  claims,
+		Once:        map[string]string{"created_at": now.Format(time.RFC3339)},
+		TokenClaims: claims,
+	}
+}
+
+// markKeys notes the state of all open intents of a kind.
+func (w *Work) markKeys(ctx context.Context, t db.Tx, k kafka.Kafka, to ledger.State, kind string) error {
+	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	if err != nil {
+		return err
+	}
+	for _, in := range intents {
+		if in.Kind == kind && in.State != ledger.Gone {
+			if err := ledger.Mark(t, w.Clock(), in.ID, to, nil); err != nil {
+				return fmt.Errorf("marking %s %s: %w", kind, in.Key, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package kafkawork
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
+)
+
+// retire removes what an instance left outside, newest first, and then its row.
+// It goes by the ledger, not by the row's columns: what was begun and never
+// noted on the row is removed too.
+func (w *Work) retire(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	if !k.Status.InDeletion() {
+		return 0, nil
+	}
+	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	if err != nil {
+		return 0, err
+	}
+	open, plan := kafka.PlanRetire(k, intents)
+	switch {
+	case plan.Event == kafka.NeverPlaced:
+		return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error { return releaseRoom(t, k) })
+	case plan.Event == kafka.Erased:
+		return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error { return allGone(t, k) })
+	case len(open) == 0:
+		return 0, w.parked(ctx, tx, k)
+	}
+	return w.removeAll(ctx, tx, k, open)
+}
+
+// parked keeps a row whose agent has not let go yet out of the list of due
+// rows; the agent's report makes it due again.
+func (w *Work) parked(ctx context.Context, tx db.TxFunc, k kafka.Kafka) error {
+	if k.NextAttemptAt.After(w.Clock().AddDate(1, 0, 0)) {
+		return nil
+	}
+	return tx(ctx, func(t db.Tx) error { return kafka.Park(t, k, w.Clock()) })
+}
+
+func releaseRoom(t db.Tx, k kafka.Kafka) error {
+	if k.ClusterID == "" {
+		return nil
+	}
+	return cluster.Release(t, k.ClusterID, k.CapacityConsumed)
+}
+
+// errNotGone guards the last step against an intent that appeared meanwhile.
+var errNotGone = errors.New("erasing an instance: the ledger is not closed")
+
+func allGone(t db.Tx, k kafka.Kafka) error {
+	gone, err := ledger.AllGone(t, kafka.OwnerKind, string(k.ID))
+	if err == nil && !gone {
+		err = errNotGone
+	}
+	return err
+}
+
+func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open []ledger.Intent) (time.Duration, error) {
+	var records []ledger.Intent
+	for _, in := range open {
+		if in.Kind == kafka.KindDNSRecord {
+			records = append(records, in)
+		}
+	}
+	if len(records) > 0 {
+		if err := w.removeRecords(ctx, k, records); err != nil {
+			return 0, w.noteOn(ctx, tx, records, err)
+		}
+	}
+	for _, in := range open {
+		switch in.Kind {
+		case kafka.KindDNSRecord:
+		case kafka.KindSSOClient:
+			if err := w.removeClient(ctx, in); err != nil {
+				return 0, w.noteOn(ctx, tx, []ledger.Intent{in}, err)
+			}
+		default:
+			return 0, fmt.Errorf("removing %s %s: unknown kind of intent", in.Kind, in.Key)
+		}
+	}
+	if doubt := w.inDoubt(open); doubt > 0 {
+		return doubt, nil
+	}
+	now := w.Clock()
+	err := tx(ctx, func(t db.Tx) error {
+		for _, in := range open {
+			if err := ledger.Mark(t, now, in.ID, ledger.Gone, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return soon, err
+}
+
+// inDoubt is how long to wait before "not there" can be believed: an intent
+// that was never seen created may belong to a call that we gave up and that
+// still takes effect.
+func (w *Work) inDoubt(open []ledger.Intent) time.Duration {
+	var wait time.Duration
+	for _, in := range open {
+		if in.State == ledger.Wanted {
+			wait = max(wait, w.Timing.Doubt-w.Clock().Sub(in.UpdatedAt))
+		}
+	}
+	return wait
+}
+
+func (w *Work) removeClient(ctx context.Context, in ledger.Intent) error {
+	if w.SSO == nil {
+		return errors.New("removing an SSO client: instances do not use the SSO any more, but this one did")
+	}
+	_, err := w.SSO.Delete(ctx, in.Key)
+	return err
+}
+
+// removeRecords deletes the records that hold one of our own values: what
+// somebody else wrote there is not ours to delete.
+func (w *Work) removeRecords(ctx context.Context, k kafka.Kafka, records []ledger.Intent) error {
+	if w.DNS == nil {
+		return errors.New("removing DNS records: CNAME registration is off, but this instance has records")
+	}
+	ours := map[string]bool{}
+	for _, r := range k.Routes {
+		ours[r.Router] = true
+	}
+	names := make([]string, 0, len(records))
+	for _, in := range records {
+		names = append(names, in.Key)
+		var detail kafka.RecordDetail
+		if err := json.Unmarshal(in.Detail, &detail); err != nil {
+			return fmt.Errorf("reading the detail of intent %s: %w", in.ID, err)
+		}
+		if detail.Target != "" {
+			ours[detail.Target] = true
+		}
+	}
+	done, err := w.DNS.Delete(ctx, names, func(r route53.Record) bool { return ours[r.Target] })
+	for _, kept := range done.Kept {
+		w.Logger.WarnContext(ctx, "DNS record left alone: its value is not ours", "kafka_id", k.ID, "record", kept.Name, "target", kept.Target)
+	}
+	return err
+}
+
+// noteOn stores a failure on the intents that it concerns, and gives it back.
+func (w *Work) noteOn(ctx context.Context, tx db.TxFunc, intents []ledger.Intent, cause error) error {
+	err := tx(ctx, func(t db.Tx) error {
+		for _, in := range intents {
+			if err := ledger.Failed(t, w.Clock(), in.ID, cause); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(cause, err)
+}

@@ -1,0 +1,95 @@
+package kafkawork
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
+)
+
+// routes writes the DNS records of an instance and waits until all name
+// servers have them.
+func (w *Work) routes(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+	if k.Routes == nil || k.RoutesCreated || k.Status.InDeletion() || w.DNS == nil {
+		return 0, nil
+	}
+	if k.RoutesCreationID == "" {
+		var err error
+		if k, err = w.writeRecords(ctx, tx, k); err != nil {
+			return 0, err
+		}
+	}
+	synced, err := w.DNS.InSync(ctx, k.RoutesCreationID)
+	if errors.Is(err, route53.ErrNotFound) { // the change was forgotten: write the records again
+		return soon, w.note(ctx, tx, k, kafka.Columns{"routes_creation_id": ""})
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !synced {
+		return w.nextLook(k), nil
+	}
+	plan := kafka.PlanRoutesCreated(k)
+	if plan.Event == "" {
+		return 0, w.note(ctx, tx, k, plan.Set)
+	}
+	return 0, w.apply(ctx, tx, k, plan)
+}
+
+// nextLook is when to ask again whether a change is in sync: soon after it was
+// made, then less and less often.
+func (w *Work) nextLook(k kafka.Kafka) time.Duration {
+	age := w.Clock().Sub(k.UpdatedAt)
+	return min(max(age/4, 50*time.Millisecond), 10*time.Second)
+}
+
+func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (kafka.Kafka, error) {
+	records := make([]route53.Record, 0, len(k.Routes))
+	for _, r := range k.Routes {
+		records = append(records, route53.Record{Name: r.Domain, Target: r.Router, TTL: kafka.RecordTTL})
+	}
+	change, err := w.DNS.Upsert(ctx, records)
+	if err != nil {
+		return k, err
+	}
+	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	if err != nil {
+		return k, err
+	}
+	targets := map[string]string{}
+	for _, r := range k.Routes {
+		targets[r.Domain] = r.Router
+	}
+	now := w.Clock()
+	err = tx(ctx, func(t db.Tx) error {
+		for _, in := range intents {
+			target, ours := targets[in.Key]
+			if in.Kind != kafka.KindDNSRecord || !ours {
+				continue
+			}
+			detail, err := json.Marshal(kafka.RecordDetail{Target: target})
+			if err != nil {
+				return err
+			}
+			if err := ledger.Mark(t, now, in.ID, ledger.Created, detail); err != nil {
+				return err
+			}
+		}
+		k, err = kafka.Note(t, k, kafka.Columns{"routes_creation_id": change}, now, "")
+		return err
+	})
+	k.RoutesCreationID, k.UpdatedAt = change, now
+	return k, err
+}
+
+func (w *Work) note(ctx context.Context, tx db.TxFunc, k kafka.Kafka, set kafka.Columns) error {
+	return tx(ctx, func(t db.Tx) error {
+		_, err := kafka.Note(t, k, set, w.Clock(), "")
+		return err
+	})
+}

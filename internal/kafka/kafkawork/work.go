@@ -1,0 +1,227 @@
+// Package kafkawork is the Kafka reconciler: it moves instances along by
+// calling the systems around us.
+//
+// It gathers, lets kafka decide, records intents, makes external things exist
+// or go, and applies. It is not for decisions. Invariant: every line may be the
+// last one the process runs, so an intent is committed before its effect, every
+// effect can be repeated, and nothing but kafka.Apply ends a step.
+package kafkawork
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/xid"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
+)
+
+// Deps are what the loops work with.
+type Deps struct {
+	Store    *kafka.Store
+	Clusters *cluster.Store
+	Ledger   *ledger.Store
+	Keyring  *db.Keyring
+	Config   kafka.Config
+	Metrics  *kafka.Metrics
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	SSO      *keycloak.Admin // nil where instances do not authenticate at the SSO
+	DNS      *route53.Client // nil where no CNAME records are written
+	Timing   Timing
+}
+
+// Timing is how patient the loops are.
+type Timing struct {
+	Tick  time.Duration // the safety net under the notifications
+	Item  time.Duration // deadline of one attempt on one instance
+	Doubt time.Duration // how long a call of ours may still take effect after we gave it up
+	Sweep time.Duration // how often the world is compared with the ledger
+}
+
+// Work is the loops' common ground.
+type Work struct {
+	Deps
+	busy sync.Map // ids that a loop is working on; see claim
+}
+
+// New makes the reconciler.
+func New(d Deps) *Work { return &Work{Deps: d} }
+
+// Loops gives the loops of the Kafka reconciler.
+func (w *Work) Loops() []reconcile.Loop {
+	const parallel = 8
+	item := func(name string, wake []string, due func(context.Context, int) ([]string, error), work step, failed failure) reconcile.Loop {
+		return reconcile.Loop{
+			Name: name, Workers: parallel, Tick: w.Timing.Tick, Timeout: w.Timing.Item,
+			Due: due, Wakes: wakesOn(wake...), Work: w.claimed(work), Failed: failed,
+		}
+	}
+	due := func(statuses ...kafka.Status) func(context.Context, int) ([]string, error) {
+		return func(ctx context.Context, limit int) ([]string, error) {
+			return w.Store.Due(ctx, w.Clock(), limit, statuses...)
+		}
+	}
+	return []reconcile.Loop{
+		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.accept, w.postpone),
+		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepare, w.postpone),
+		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.provision, w.postpone),
+		item("kafka_dns", []string{kafka.WakeRoutes}, w.Store.RoutesPending, w.routes, w.noteFailure),
+		item("deleting_kafka", []string{"deprovision", "deleting"}, due(kafka.Deleting, kafka.Deprovision), w.retire, w.postpone),
+		{
+			Name: "general_kafka_worker", Workers: 1, Tick: w.Timing.Tick, Timeout: time.Minute,
+			Due:    func(context.Context, int) ([]string, error) { return []string{"fleet"}, nil },
+			Wakes:  func(string) (string, bool) { return "", false },
+			Work:   w.newSweeper().work,
+			Failed: func(context.Context, db.TxFunc, string, error) (time.Duration, error) { return 0, nil },
+		},
+	}
+}
+
+type (
+	step    func(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (again time.Duration, err error)
+	failure func(ctx context.Context, tx db.TxFunc, key string, cause error) (again time.Duration, err error)
+)
+
+// wakesOn listens for notifications "<word> <id>".
+func wakesOn(words ...string) func(string) (string, bool) {
+	return func(payload string) (string, bool) {
+		word, id, ok := strings.Cut(payload, " ")
+		if !ok {
+			return "", false
+		}
+		for _, w := range words {
+			if word == w {
+				return id, true
+			}
+		}
+		return "", false
+	}
+}
+
+// soon is when an item runs again that met somebody else's change.
+const soon = 5 * time.Millisecond
+
+// claimed wraps a step: it reads the row, lets no two loops work on one
+// instance at a time (an instance that is deleted while it is prepared must not
+// have its client deleted before it is created), and takes a lost race for what
+// it is: a reason to look again.
+func (w *Work) claimed(work step) func(context.Context, db.TxFunc, string) (time.Duration, error) {
+	return func(ctx context.Context, tx db.TxFunc, key string) (time.Duration, error) {
+		if _, taken := w.busy.LoadOrStore(key, true); taken {
+			return soon, nil
+		}
+		defer w.busy.Delete(key)
+		k, err := w.Store.Live(ctx, kafka.ID(key))
+		if errors.Is(err, kafka.ErrNotFound) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		again, err := work(ctx, tx, k)
+		if errors.Is(err, kafka.ErrStale) {
+			return soon, nil
+		}
+		return again, err
+	}
+}
+
+// apply writes a plan's transition and counts it.
+func (w *Work) apply(ctx context.Context, tx db.TxFunc, k kafka.Kafka, p kafka.Plan, with ...func(db.Tx) error) error {
+	now := w.Clock()
+	err := tx(ctx, func(t db.Tx) error {
+		for _, fn := range with {
+			if err := fn(t); err != nil {
+				return err
+			}
+		}
+		_, err := kafka.Apply(t, k, kafka.Change{Event: p.Event, Actor: kafka.ByLoop, Set: p.Set, Reason: p.Reason, Now: now})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.Metrics.Transitioned(k, p.Event, now)
+	w.Logger.InfoContext(ctx, "instance moved", "kafka_id", k.ID, "event", p.Event, "reason", p.Reason)
+	return nil
+}
+
+// wait ends an attempt that found nothing wrong but nothing to do yet: the row
+// is due again after a growing pause, and fails once its deadline has passed.
+func (w *Work) wait(ctx context.Context, tx db.TxFunc, k kafka.Kafka, code kafka.FailedCode, reason string) (time.Duration, error) {
+	if plan, over := kafka.PlanFailure(k, code, reason, w.Clock()); over {
+		return 0, w.apply(ctx, tx, k, plan)
+	}
+	return w.retryLater(ctx, tx, k, reason)
+}
+
+// retryLater stores when a row is due again, never later than its deadline.
+func (w *Work) retryLater(ctx context.Context, tx db.TxFunc, k kafka.Kafka, cause string) (time.Duration, error) {
+	pause := reconcile.Backoff(k.Attempts)
+	now := w.Clock()
+	if info := k.Status.Info(); info.Deadline > 0 {
+		pause = max(soon, min(pause, k.StatusChangedAt.Add(info.Deadline).Sub(now)))
+	}
+	err := tx(ctx, func(t db.Tx) error { return kafka.Postpone(t, k.ID, k.Version, now.Add(pause), cause) })
+	return pause, err
+}
+
+// postpone is what happens to a row whose attempt failed: it fails at its
+// deadline, and is tried again until then.
+func (w *Work) postpone(ctx context.Context, tx db.TxFunc, key string, cause error) (time.Duration, error) {
+	k, err := w.Store.Live(ctx, kafka.ID(key))
+	if errors.Is(err, kafka.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	w.Logger.WarnContext(ctx, "attempt on an instance failed", "kafka_id", k.ID, "status", k.Status, "attempts", k.Attempts+1, "error", cause)
+	if k.Status == kafka.Preparing {
+		k.LastError = cause.Error()
+		if plan, over := kafka.PlanFailure(k, kafka.FailedPreparing, "an upstream service was not available", w.Clock()); over {
+			return 0, ignoreStale(w.apply(ctx, tx, k, plan))
+		}
+	}
+	return w.retryLater(ctx, tx, k, cause.Error())
+}
+
+// noteFailure is postpone for a row that is due for another reason too.
+func (w *Work) noteFailure(ctx context.Context, tx db.TxFunc, key string, cause error) (time.Duration, error) {
+	k, err := w.Store.Live(ctx, kafka.ID(key))
+	if errors.Is(err, kafka.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	w.Logger.WarnContext(ctx, "writing an instance's routes failed", "kafka_id", k.ID, "attempts", k.Attempts+1, "error", cause)
+	err = tx(ctx, func(t db.Tx) error { return kafka.NoteFailure(t, k.ID, k.Version, cause.Error()) })
+	return reconcile.Backoff(k.Attempts), err
+}
+
+func ignoreStale(err error) error {
+	if errors.Is(err, kafka.ErrStale) {
+		return nil
+	}
+	return err
+}
+
+func (w *Work) prepareFacts(clusterDNS string) kafka.PrepareFacts {
+	return kafka.PrepareFacts{
+		Domain: w.Config.DomainName, ClusterDNS: clusterDNS, CNAMEs: w.DNS != nil, SSO: w.SSO != nil,
+		NewPlacement: xid.New().String(), Now: w.Clock(),
+	}
+}

@@ -1,0 +1,48 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/search"
+)
+
+// Query is one page of a list that a customer asks for.
+type Query struct {
+	Search, OrderBy string
+	Offset, Limit   int
+}
+
+// What customers may search and sort by. The cluster of an instance is shown,
+// and so can be searched, only where it is the customer's own.
+var language = search.Language{
+	Failure: "unable to list kafka requests", Default: "name ASC", Tie: "id",
+	Columns: map[string]string{
+		"region": "region", "name": "name", "cloud_provider": "cloud_provider", "status": "status", "owner": "owner",
+		"instance_type": "instance_type",
+		"cluster_id":    "CASE WHEN desired_kafka_billing_model = 'enterprise' THEN cluster_id ELSE '' END",
+	},
+	Order: map[string]string{
+		"bootstrap_server_host": "bootstrap_server_host", "admin_api_server_url": "admin_api_server_url", "cloud_provider": "cloud_provider",
+		"cluster_id": "CASE WHEN desired_kafka_billing_model = 'enterprise' THEN cluster_id ELSE '' END",
+		"created_at": "created_at", "href": "id", "id": "id", "instance_type": "instance_type", "multi_az": "multi_az", "name": "name",
+		"organisation_id": "organisation_id", "owner": "owner", "reauthentication_enabled": "reauthentication_enabled", "region": "region",
+		"status": "status", "updated_at": "updated_at", "version": "actual_kafka_version",
+	},
+}
+
+// List gives the page of the caller's organisation and the number of all that match.
+func (s *Service) List(ctx context.Context, who access.Identity, q Query) ([]Kafka, int, error) {
+	order, err := language.ParseOrder(q.OrderBy)
+	if err != nil {
+		return nil, 0, err
+	}
+	filter, err := language.Parse(q.Search)
+	if err != nil {
+		return nil, 0, err
+	}
+	where, args := filter.Clause()
+	return s.Store.List(ctx, Filter{
+		OrganisationID: who.OrgID, Where: where, Args: args, Order: order, Offset: q.Offset, Limit: q.Limit,
+	})
+}

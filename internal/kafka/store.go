@@ -1,0 +1,248 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+)
+
+// Store reads instances. Writes go through the functions of store_write.go,
+// inside a transaction that the caller holds.
+type Store struct{ db *db.DB }
+
+// NewStore makes a store on the database.
+func NewStore(d *db.DB) *Store { return &Store{db: d} }
+
+// Filter is which instances of whom a list shows.
+type Filter struct {
+	OrganisationID string
+	Where          string // a parenthesised predicate of the search language; empty: none
+	Args           []any
+	Order          string // an ORDER BY text of the search language
+	Offset, Limit  int
+}
+
+// Columns that a customer's reply is made of: secrets and what only loops need stay in the database.
+const publicColumns = "id, created_at, updated_at, version, name, status, cloud_provider, region, multi_az, cluster_id, owner, " +
+	"owner_account_id, organisation_id, instance_type, size_id, size_snapshot, actual_kafka_billing_model, " +
+	"desired_kafka_billing_model, billing_cloud_account_id, marketplace, promotion_status, promotion_details, expires_at, " +
+	"max_data_retention_size, reauthentication_enabled, bootstrap_server_host, admin_api_server_url, actual_kafka_version, " +
+	"routes_created, failed_reason"
+
+// List gives one page and the number of all rows that match.
+func (s *Store) List(ctx context.Context, f Filter) ([]Kafka, int, error) {
+	where := s.db.Gorm(ctx).Table("kafka_requests").Where("organisation_id = ? AND deleted_at IS NULL", f.OrganisationID)
+	if f.Where != "" {
+		where = where.Where(f.Where, f.Args...)
+	}
+	var total int64
+	if err := where.Session(&gorm.Session{}).Count(&total).Error; err != nil {
+		return nil, 0, fmt.Errorf("counting instances: %w", err)
+	}
+	var rows []Kafka
+	if int64(f.Offset) < total {
+		err := where.Session(&gorm.Session{}).Select(publicColumns).Order(f.Order).Offset(f.Offset).Limit(f.Limit).Find(&rows).Error
+		if err != nil {
+			return nil, 0, fmt.Errorf("listing instances: %w", err)
+		}
+	}
+	return rows, int(total), nil
+}
+
+// InOrganisation finds a live instance of an organisation, with the columns of a customer's reply.
+func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID) (Kafka, error) {
+	return one(s.db.Gorm(ctx).Select(publicColumns).
+		Where("id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID))
+}
+
+// Live finds a live instance with all its columns.
+func (s *Store) Live(ctx context.Context, id ID) (Kafka, error) {
+	return one(s.db.Gorm(ctx).Where("id = ? AND deleted_at IS NULL", id))
+}
+
+// ErrNotFound says that no live instance matches.
+var ErrNotFound = errors.New("finding an instance: not found")
+
+func one(query *gorm.DB) (Kafka, error) {
+	var k Kafka
+	err := query.Take(&k).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return Kafka{}, ErrNotFound
+	}
+	if err != nil {
+		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
+	}
+	return k, nil
+}
+
+// Reported finds the live instances of a cluster that a report names.
+func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kafka, error) {
+	var rows []Kafka
+	err := s.db.Gorm(ctx).Where("cluster_id = ? AND id IN ? AND deleted_at IS NULL", clusterID, ids).Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("finding reported instances: %w", err)
+	}
+	return rows, nil
+}
+
+// What an agent is told of: everything on its cluster that it could have seen.
+const desiredWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status IN " +
+	"('provisioning', 'ready', 'failed', 'deprovision', 'suspending', 'suspended', 'resuming')"
+
+// Desired gives the instances that a cluster's agent has to run or remove, in a stable order.
+func (s *Store) Desired(ctx context.Context, clusterID string) ([]Kafka, error) {
+	var rows []Kafka
+	if err := s.db.Gorm(ctx).Where(desiredWhere, clusterID).Order("id").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("listing a cluster's instances: %w", err)
+	}
+	return rows, nil
+}
+
+// DesiredMark is a value that changes whenever Desired would give other rows.
+func (s *Store) DesiredMark(ctx context.Context, clusterID string) (string, error) {
+	var mark string
+	err := s.db.Gorm(ctx).Raw("SELECT count(*) || '-' || coalesce(sum(hashtextextended(id, version)), 0) FROM kafka_requests WHERE "+
+		desiredWhere, clusterID).Scan(&mark).Error
+	if err != nil {
+		return "", fmt.Errorf("marking a cluster's instances: %w", err)
+	}
+	return mark, nil
+}
+
+// Due gives the ids of rows in the statuses that want attention now.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int, statuses ...Status) ([]string, error) {
+	var ids []string
+	err := s.db.Gorm(ctx).Table("kafka_requests").Where("status IN ? AND next_attempt_at <= ? AND deleted_at IS NULL", statuses, now).
+		Order("next_attempt_at, id").Limit(limit).Pluck("id", &ids).Error
+	if err != nil {
+		return nil, fmt.Errorf("listing due instances: %w", err)
+	}
+	return ids, nil
+}
+
+// RoutesPending gives the ids of rows whose DNS records are not known to be in sync.
+func (s *Store) RoutesPending(ctx context.Context, limit int) ([]string, error) {
+	var ids []string
+	err := s.db.Gorm(ctx).Table("kafka_requests").
+		Where("routes IS NOT NULL AND NOT routes_created AND status NOT IN ('deprovision', 'deleting') AND deleted_at IS NULL").
+		Order("id").Limit(limit).Pluck("id", &ids).Error
+	if err != nil {
+		return nil, fmt.Errorf("listing pending routes: %w", err)
+	}
+	return ids, nil
+}
+
+// StatusCount is how many live instances are in a status, and how many of them for too long.
+type StatusCount struct {
+	Status  Status
+	Rows    int
+	Overdue int
+}
+
+// CountByStatus counts the live instances; those are overdue that entered their status before the given time.
+func (s *Store) CountByStatus(ctx context.Context, before time.Time) ([]StatusCount, error) {
+	var counts []StatusCount
+	err := s.db.Gorm(ctx).Raw(`SELECT status, count(*) AS rows, count(*) FILTER (WHERE status_changed_at < ?) AS overdue
+		FROM kafka_requests WHERE deleted_at IS NULL GROUP BY status`, before).Scan(&counts).Error
+	if err != nil {
+		return nil, fmt.Errorf("counting instances by status: %w", err)
+	}
+	return counts, nil
+}
+
+// Exists tells which of the ids have a live row.
+func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, error) {
+	found := map[string]bool{}
+	for some := range slices.Chunk(ids, 5000) { // a statement has a limited number of parameters
+		var live []string
+		if err := s.db.Gorm(ctx).Table("kafka_requests").Where("id IN ? AND deleted_at IS NULL", some).Pluck("id", &live).Error; err != nil {
+			return nil, fmt.Errorf("looking for instances: %w", err)
+		}
+		for _, id := range live {
+			found[id] = true
+		}
+	}
+	return found, nil
+}
+
+// HistoryEntry is one row of an instance's history.
+type HistoryEntry struct {
+	At         time.Time
+	Event      Event
+	Actor      Actor
+	FromStatus Status
+	ToStatus   Status
+	Version    int64
+	Reason     string
+}
+
+// History gives an instance's transitions, oldest first; also of an erased one.
+func (s *Store) History(ctx context.Context, id ID) ([]HistoryEntry, error) {
+	var rows []HistoryEntry
+	if err := s.db.Gorm(ctx).Table("kafka_events").Where("kafka_id = ?", id).Order("id").Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("reading an instance's history: %w", err)
+	}
+	return rows, nil
+}
+
+// Counted says which live instances count against a quota.
+type Counted struct {
+	InstanceType   string
+	BillingModel   string // actual or desired; empty: any
+	OrganisationID string // empty: any
+	Owner          string // empty: any
+}
+
+// unitsOf sums the streaming units that count, inside the creating transaction.
+func unitsOf(tx db.Tx, c Counted) (units, rows int, err error) {
+	query := tx.Gorm().Table("kafka_requests").Where("instance_type = ? AND deleted_at IS NULL", c.InstanceType)
+	if c.BillingModel != "" {
+		query = query.Where("(actual_kafka_billing_model = ? OR desired_kafka_billing_model = ?)", c.BillingModel, c.BillingModel)
+	}
+	if c.OrganisationID != "" {
+		query = query.Where("organisation_id = ?", c.OrganisationID)
+	}
+	if c.Owner != "" {
+		query = query.Where("owner = ?", c.Owner)
+	}
+	var sum struct{ Units, Rows int }
+	if err := query.Select("coalesce(sum(capacity_consumed), 0) AS units, count(*) AS rows").Scan(&sum).Error; err != nil {
+		return 0, 0, fmt.Errorf("summing units: %w", err)
+	}
+	return sum.Units, sum.Rows, nil
+}
+
+// regionUnits sums the units of a region and instance type that count against the region's limit.
+func regionUnits(tx db.Tx, provider, region, instanceType string) (int, error) {
+	var units int
+	err := tx.Gorm().Table("kafka_requests").
+		Where("cloud_provider = ? AND region = ? AND instance_type = ? AND deleted_at IS NULL", provider, region, instanceType).
+		Select("coalesce(sum(capacity_consumed), 0)").Scan(&units).Error
+	if err != nil {
+		return 0, fmt.Errorf("summing a region's units: %w", err)
+	}
+	return units, nil
+}
+
+// nameTaken tells whether a live instance of the organisation has the name.
+func (s *Store) nameTaken(ctx context.Context, organisationID, name string) (bool, error) {
+	var taken bool
+	err := s.db.Gorm(ctx).Raw("SELECT EXISTS (SELECT 1 FROM kafka_requests WHERE organisation_id = ? AND name = ? AND deleted_at IS NULL)",
+		organisationID, name).Scan(&taken).Error
+	if err != nil {
+		return false, fmt.Errorf("looking for the name: %w", err)
+	}
+	return taken, nil
+}
+
+// notFound is the catalogue's error for an instance that the caller cannot see.
+func notFound(user string, id ID) error {
+	return apierr.New(apierr.NotFound, "KafkaResource for user "+user+" with id='"+string(id)+"' not found")
+}

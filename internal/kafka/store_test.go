@@ -1,0 +1,225 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/xid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
+)
+
+func bound(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// row is an instance that the database takes.
+func row(name string, status Status) Kafka {
+	now := clock.System()
+	return Kafka{
+		ID: ID(xid.New().String()), CreatedAt: now, UpdatedAt: now, Version: 1, Name: name, Status: status, StatusChangedAt: now,
+		NextAttemptAt: now, CloudProvider: "aws", Region: "us-east-1", Owner: "alice", OrganisationID: "org1",
+		InstanceType: "standard", SizeID: "x1", CapacityConsumed: 1, QuotaConsumed: 1, QuotaType: "quota-management-list",
+		MaxDataRetentionSize: "1000Gi", ReauthenticationEnabled: true,
+	}
+}
+
+func put(t *testing.T, d *db.DB, k Kafka) Kafka {
+	t.Helper()
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error { return insert(tx, k) }))
+	return k
+}
+
+func TestEveryColumnSurvives(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	k := row("one", Provisioning)
+	at := clock.System()
+	k.Routes = Routes{{"a.test", "b.test"}}
+	k.PlacementExclusions = Exclusions{"c1": at}
+	k.SizeSnapshot = SizeSnapshot{InstanceTypeName: "Standard", MaxPartitions: 5}
+	k.ReportedClass, k.ReportedAt, k.ExpiresAt = ClassReady, &at, &at
+	k.FailedCode, k.AdminAPIServerURL, k.DesiredKafkaIBPVersion = FailedTimedOut, "https://x", "3.3"
+	put(t, d, k)
+	got, err := NewStore(d).Live(bound(t), k.ID)
+	require.NoError(t, err)
+	require.Equal(t, k, got)
+}
+
+func TestApplyComparesAndSets(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	k := put(t, d, row("one", Accepted))
+	apply := func(k Kafka, event Event, actor Actor) (out Kafka, err error) {
+		err = d.Tx(bound(t), func(tx db.Tx) error {
+			out, err = Apply(tx, k, Change{Event: event, Actor: actor, Now: clock.System()})
+			return err
+		})
+		return out, err
+	}
+	next, err := apply(k, Placed, ByLoop)
+	require.NoError(t, err)
+	require.Equal(t, Preparing, next.Status)
+	require.Equal(t, k.Version+1, next.Version)
+
+	_, err = apply(k, Placed, ByLoop)
+	require.ErrorIs(t, err, ErrStale, "somebody else was faster")
+	_, err = apply(next, Placed, ByLoop)
+	require.ErrorIs(t, err, ErrStale, "not allowed from preparing")
+	_, err = apply(next, Prepared, ByUser)
+	require.ErrorContains(t, err, "not in the transition table")
+
+	history, err := NewStore(d).History(bound(t), k.ID)
+	require.NoError(t, err)
+	require.Len(t, history, 2)
+	require.Equal(t, Placed, history[1].Event)
+	require.Equal(t, next.Version, history[1].Version)
+}
+
+func TestNoteNeverWritesAStatus(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	k := put(t, d, row("one", Ready))
+	err := d.Tx(bound(t), func(tx db.Tx) error {
+		_, err := Note(tx, k, Columns{"status": Failed}, clock.System(), "")
+		return err
+	})
+	require.Error(t, err)
+}
+
+// Window 3 and 16: names are unique among live rows, whoever inserts when.
+func TestWindow03NamesAreUniqueAmongLiveRows(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	var wins int
+	var lock sync.Mutex
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			err := d.Tx(bound(t), func(tx db.Tx) error { return insert(tx, row("same", Accepted)) })
+			lock.Lock()
+			defer lock.Unlock()
+			if err == nil {
+				wins++
+			} else if !apierr.Is(err, apierr.NameTaken) {
+				t.Errorf("unexpected: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, 1, wins)
+}
+
+func TestErasedRowFreesNameAndLeavesLists(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	store := NewStore(d)
+	k := put(t, d, row("one", Deleting))
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+		_, err := Apply(tx, k, Change{Event: Erased, Actor: ByLoop, Now: clock.System()})
+		return err
+	}))
+	_, err := store.Live(bound(t), k.ID)
+	require.ErrorIs(t, err, ErrNotFound)
+	put(t, d, row("one", Accepted))
+	rows, total, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "name ASC, id ASC", Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, rows, 1)
+	require.Equal(t, 1, total)
+}
+
+func TestDesiredAndItsMark(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	store := NewStore(d)
+	marks := map[string]bool{}
+	mark := func() string {
+		m, err := store.DesiredMark(bound(t), "c1")
+		require.NoError(t, err)
+		again, err := store.DesiredMark(bound(t), "c1")
+		require.NoError(t, err)
+		require.Equal(t, m, again)
+		require.False(t, marks[m], "a change gave a mark that was there before")
+		marks[m] = true
+		return m
+	}
+	mark()
+	for i, status := range []Status{Accepted, Preparing, Provisioning, Ready, Failed, Deprovision, Deleting, Suspending, Suspended, Resuming} {
+		k := row(fmt.Sprintf("k%d", i), status)
+		k.ClusterID, k.BootstrapServerHost = "c1", k.Name+".test"
+		put(t, d, k)
+	}
+	other := row("elsewhere", Ready)
+	other.ClusterID, other.BootstrapServerHost = "c2", "x.test"
+	put(t, d, other)
+	hostless := row("hostless", Provisioning)
+	hostless.ClusterID = "c1"
+	put(t, d, hostless)
+	rows, err := store.Desired(bound(t), "c1")
+	require.NoError(t, err)
+	require.Len(t, rows, 7)
+	mark()
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+		_, err := Note(tx, rows[0], Columns{"owner": "bob"}, clock.System(), "")
+		return err
+	}))
+	mark()
+}
+
+func TestUnitsCountWhatTheGrantSays(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	for i, c := range []struct{ org, owner, actual, desired string }{
+		{"org1", "alice", "standard", "standard"}, {"org1", "bob", "eval", "standard"}, {"org1", "bob", "eval", "eval"}, {"org2", "alice", "standard", "standard"},
+	} {
+		k := row(fmt.Sprintf("k%d", i), Ready)
+		k.OrganisationID, k.Owner, k.ActualKafkaBillingModel, k.DesiredKafkaBillingModel = c.org, c.owner, c.actual, c.desired
+		k.CapacityConsumed = 2
+		put(t, d, k)
+	}
+	for want, counted := range map[int]Counted{
+		4: {InstanceType: "standard", BillingModel: "standard", OrganisationID: "org1"},
+		8: {InstanceType: "standard"},
+		2: {InstanceType: "standard", OrganisationID: "org1", Owner: "alice"},
+		0: {InstanceType: "developer"},
+	} {
+		require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+			units, rows, err := unitsOf(tx, counted)
+			require.Equal(t, want, units)
+			require.Equal(t, want/2, rows)
+			return err
+		}))
+	}
+}
+
+func TestPostponeIsNotAChange(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	k := put(t, d, row("one", Accepted))
+	next := clock.System().Add(time.Hour)
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error { return Postpone(tx, k.ID, k.Version, next, "no room") }))
+	got, err := NewStore(d).Live(bound(t), k.ID)
+	require.NoError(t, err)
+	require.Equal(t, k.Version, got.Version)
+	require.Equal(t, k.UpdatedAt, got.UpdatedAt)
+	require.Equal(t, 1, got.Attempts)
+	ids, err := NewStore(d).Due(bound(t), clock.System(), 10, Accepted)
+	require.NoError(t, err)
+	require.Empty(t, ids)
+}
+
+func TestNotFoundIsTellable(t *testing.T) {
+	t.Parallel()
+	_, err := NewStore(postgres.Database(t)).InOrganisation(bound(t), "org1", "nope")
+	require.True(t, errors.Is(err, ErrNotFound))
+}

@@ -1,0 +1,161 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+)
+
+// Columns are column names of kafka_requests with their new values.
+type Columns map[string]any
+
+// ErrStale says that the row changed, or went, since it was read: read again
+// and decide anew. It is an outcome to handle, never success.
+var ErrStale = errors.New("writing an instance: it changed since it was read")
+
+// NotifyChannel is where each write of a row announces "<status> <id>".
+const NotifyChannel = "kafka"
+
+// Change is one transition to apply.
+type Change struct {
+	Event  Event
+	Actor  Actor
+	Set    Columns // columns that go with it
+	Reason string
+	Now    time.Time
+}
+
+// Apply is the only writer of a status. It compares and sets on id, version and
+// the statuses that the transition table allows, appends to the history and
+// notifies, all in one statement of the caller's transaction. The returned row
+// carries the new status and version only. No row written is ErrStale.
+func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
+	t, ok := transitionOf(c.Event)
+	if !ok || !slices.Contains(t.Actors, c.Actor) {
+		return Kafka{}, fmt.Errorf("applying %q by %q: not in the transition table", c.Event, c.Actor)
+	}
+	if !slices.Contains(t.From, k.Status) {
+		return Kafka{}, ErrStale
+	}
+	set := maps.Clone(c.Set)
+	if set == nil {
+		set = Columns{}
+	}
+	set["status"] = t.To
+	set["status_changed_at"] = c.Now
+	if _, given := set["next_attempt_at"]; !given {
+		set["next_attempt_at"] = t.To.dueAt(c.Now)
+	}
+	set["attempts"] = 0
+	set["last_error"] = ""
+	if t.Final {
+		set["deleted_at"] = c.Now
+	}
+	assign, args := assignments(set, c.Now)
+	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, c.Reason, NotifyChannel, string(t.To)+" ")
+	var version int64
+	result := tx.Gorm().Raw(`WITH changed AS (
+		UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND status = ? AND deleted_at IS NULL RETURNING id, version
+	), noted AS (
+		INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
+		SELECT id, ?, ?, ?, ?, ?, version, ? FROM changed
+	) SELECT version FROM changed, pg_notify(?, ? || id)`, args...).Scan(&version)
+	if result.Error != nil {
+		return Kafka{}, fmt.Errorf("applying %s: %w", c.Event, result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return Kafka{}, ErrStale
+	}
+	k.Version, k.Status, k.StatusChangedAt = version, t.To, c.Now
+	return k, nil
+}
+
+// Note writes columns without a transition, compare-and-set on the version.
+// wake names the loop's payload to send ("dns" for pending routes); empty: none.
+func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, error) {
+	if _, ok := set["status"]; ok {
+		return Kafka{}, errors.New("noting columns: the status changes only through Apply")
+	}
+	assign, args := assignments(set, now)
+	args = append(args, k.ID, k.Version)
+	var version int64
+	result := tx.Gorm().Raw(`UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND deleted_at IS NULL RETURNING version`,
+		args...).Scan(&version)
+	if result.Error != nil {
+		return Kafka{}, fmt.Errorf("noting columns: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return Kafka{}, ErrStale
+	}
+	k.Version = version
+	if wake == "" {
+		return k, nil
+	}
+	return k, tx.Notify(NotifyChannel, wake+" "+string(k.ID))
+}
+
+// Postpone stores that an attempt failed and when the next one is due. It
+// touches neither version nor updated_at: nothing that anyone is shown changed.
+func Postpone(tx db.Tx, id ID, version int64, next time.Time, cause string) error {
+	err := tx.Gorm().Exec("UPDATE kafka_requests SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND version = ?",
+		next, cause, id, version).Error
+	if err != nil {
+		return fmt.Errorf("postponing an instance: %w", err)
+	}
+	return nil
+}
+
+// Park makes a row due never, until its next transition.
+func Park(tx db.Tx, k Kafka, now time.Time) error {
+	err := tx.Gorm().Exec("UPDATE kafka_requests SET next_attempt_at = ? WHERE id = ? AND version = ?", now.AddDate(100, 0, 0), k.ID, k.Version).Error
+	if err != nil {
+		return fmt.Errorf("parking an instance: %w", err)
+	}
+	return nil
+}
+
+// NoteFailure stores that an attempt failed whose row is due for another
+// reason, which it leaves alone.
+func NoteFailure(tx db.Tx, id ID, version int64, cause string) error {
+	err := tx.Gorm().Exec("UPDATE kafka_requests SET attempts = attempts + 1, last_error = ? WHERE id = ? AND version = ?", cause, id, version).Error
+	if err != nil {
+		return fmt.Errorf("noting a failed attempt: %w", err)
+	}
+	return nil
+}
+
+// assignments renders columns in a stable order, so that PostgreSQL sees few different statements.
+func assignments(set Columns, now time.Time) (string, []any) {
+	names := slices.Sorted(maps.Keys(set))
+	parts := make([]string, 0, len(names)+2)
+	args := make([]any, 0, len(names)+10)
+	for _, name := range names {
+		parts = append(parts, name+" = ?")
+		args = append(args, set[name])
+	}
+	parts = append(parts, "version = version + 1", "updated_at = ?")
+	return strings.Join(parts, ", "), append(args, now)
+}
+
+// insert writes a new instance and announces it.
+func insert(tx db.Tx, k Kafka) error {
+	err := tx.Gorm().Create(&k).Error
+	switch {
+	case db.IsUniqueViolation(err, "kafka_requests_name_live"):
+		return apierr.New(apierr.NameTaken, "")
+	case err != nil:
+		return fmt.Errorf("inserting an instance: %w", err)
+	}
+	err = tx.Gorm().Exec(`INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
+		VALUES (?, ?, 'created', ?, '', ?, ?, '')`, k.ID, k.CreatedAt, ByUser, k.Status, k.Version).Error
+	if err != nil {
+		return fmt.Errorf("noting a new instance: %w", err)
+	}
+	return tx.Notify(NotifyChannel, string(k.Status)+" "+string(k.ID))
+}

@@ -1,0 +1,169 @@
+package ledger_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+type bench struct {
+	t   *testing.T
+	ctx context.Context
+	d   *db.DB
+}
+
+func setup(t *testing.T) bench {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return bench{t, ctx, d}
+}
+
+func (b bench) tx(fn func(db.Tx) error) error { return b.d.Tx(b.ctx, fn) }
+
+func (b bench) want(in ...ledger.Intent) error {
+	return b.tx(func(tx db.Tx) error { return ledger.Want(tx, now, in...) })
+}
+
+func (b bench) mark(id string, to ledger.State, detail string) error {
+	var raw json.RawMessage
+	if detail != "" {
+		raw = json.RawMessage(detail)
+	}
+	return b.tx(func(tx db.Tx) error { return ledger.Mark(tx, now.Add(time.Minute), id, to, raw) })
+}
+
+func (b bench) of(owner string) []ledger.Intent {
+	b.t.Helper()
+	found, err := ledger.NewStore(b.d).Of(b.ctx, "kafka", owner)
+	require.NoError(b.t, err)
+	return found
+}
+
+func client(owner string) ledger.Intent {
+	return ledger.Intent{OwnerKind: "kafka", OwnerID: owner, Kind: "sso_client", Key: "canary"}
+}
+
+func TestIntentsAreListedInTheOrderOfTheirCreation(t *testing.T) {
+	b := setup(t)
+	second := client("k1")
+	second.Kind, second.Key, second.Detail = "dns_record", "a.example.test", json.RawMessage(`{"zone": "z1"}`)
+	require.NoError(t, b.want(client("k1"), second))
+	found := b.of("k1")
+	require.Len(t, found, 2)
+	require.Equal(t, "canary", found[0].Key)
+	require.Equal(t, ledger.Wanted, found[0].State)
+	require.Equal(t, now, found[0].CreatedAt)
+	require.JSONEq(t, `{}`, string(found[0].Detail))
+	require.JSONEq(t, `{"zone": "z1"}`, string(found[1].Detail))
+	require.NotEqual(t, found[0].ID, found[1].ID)
+}
+
+func TestWantingAgainChangesNothing(t *testing.T) {
+	b := setup(t)
+	require.NoError(t, b.want(client("k1")))
+	id := b.of("k1")[0].ID
+	require.NoError(t, b.mark(id, ledger.Created, `{"uuid": "u1"}`))
+	before := b.of("k1")
+	require.NoError(t, b.want(client("k1")))
+	require.Equal(t, before, b.of("k1"))
+}
+
+func TestKeyOfAnotherOwnerIsRefused(t *testing.T) {
+	b := setup(t)
+	require.NoError(t, b.want(client("k1")))
+	require.ErrorIs(t, b.want(client("k2")), ledger.ErrTaken)
+	require.Empty(t, b.of("k2"))
+}
+
+func TestWhatIsBeingDeletedCannotBeWanted(t *testing.T) {
+	b := setup(t)
+	require.NoError(t, b.want(client("k1")))
+	id := b.of("k1")[0].ID
+	require.NoError(t, b.mark(id, ledger.Deleting, ""))
+	require.ErrorIs(t, b.want(client("k1")), ledger.ErrDeleting)
+	require.ErrorIs(t, b.mark(id, ledger.Created, ""), ledger.ErrUnknown, "a deletion does not turn back")
+}
+
+func TestGoneKeyIsFreeAgain(t *testing.T) {
+	b := setup(t)
+	later := client("k1")
+	later.Key = "another"
+	require.NoError(t, b.want(client("k1"), later))
+	old := b.of("k1")[0].ID
+	require.NoError(t, b.mark(old, ledger.Created, `{"uuid": "u1"}`))
+	require.NoError(t, b.mark(old, ledger.Deleting, ""))
+	require.NoError(t, b.mark(old, ledger.Gone, ""))
+	require.NoError(t, b.mark(old, ledger.Gone, ""), "noting it twice is no error")
+
+	require.NoError(t, b.want(client("k1")))
+	found := b.of("k1")
+	require.Equal(t, "another", found[0].Key, "the new one is the younger now")
+	require.Equal(t, ledger.Wanted, found[1].State)
+	require.JSONEq(t, `{}`, string(found[1].Detail))
+	require.ErrorIs(t, b.mark(old, ledger.Created, ""), ledger.ErrUnknown, "a late note of the old one does not reach the new one")
+
+	require.NoError(t, b.mark(found[1].ID, ledger.Gone, ""))
+	require.NoError(t, b.want(client("k2")))
+	require.Len(t, b.of("k2"), 1)
+}
+
+func TestFailuresAreCountedUntilTheNextStep(t *testing.T) {
+	b := setup(t)
+	require.NoError(t, b.want(client("k1")))
+	id := b.of("k1")[0].ID
+	cause := errors.New("bad gateway\x00 " + strings.Repeat("ü", 2000))
+	for range 2 {
+		require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.Failed(tx, now, id, cause) }))
+	}
+	got := b.of("k1")[0]
+	require.Equal(t, 2, got.Attempts)
+	require.True(t, strings.HasPrefix(got.LastError, "bad gateway "))
+	require.LessOrEqual(t, len(got.LastError), 1024)
+	require.NoError(t, b.mark(id, ledger.Created, ""))
+	require.Zero(t, b.of("k1")[0].Attempts)
+	require.Empty(t, b.of("k1")[0].LastError)
+	require.ErrorIs(t, b.tx(func(tx db.Tx) error { return ledger.Failed(tx, now, "nobody", cause) }), ledger.ErrUnknown)
+}
+
+func TestOpenListsWhatTheSweeperMustLookAt(t *testing.T) {
+	b := setup(t)
+	for _, key := range []string{"a", "b", "c"} {
+		in := client("k-" + key)
+		in.Key = key
+		require.NoError(t, b.want(in))
+	}
+	require.NoError(t, b.mark(b.of("k-a")[0].ID, ledger.Gone, ""))
+	require.NoError(t, b.mark(b.of("k-b")[0].ID, ledger.Created, ""), "touched a minute later")
+	store := ledger.NewStore(b.d)
+	open, err := store.Open(b.ctx, "sso_client", now.Add(time.Hour), 10)
+	require.NoError(t, err)
+	require.Len(t, open, 2)
+	require.Equal(t, []string{"c", "b"}, []string{open[0].Key, open[1].Key})
+	open, err = store.Open(b.ctx, "sso_client", now.Add(time.Second), 10)
+	require.NoError(t, err)
+	require.Len(t, open, 1)
+
+	for owner, want := range map[string]bool{"k-a": true, "k-b": false, "nobody": true} {
+		require.NoError(t, b.tx(func(tx db.Tx) error {
+			gone, err := ledger.AllGone(tx, "kafka", owner)
+			require.Equal(t, want, gone, owner)
+			return err
+		}))
+	}
+}

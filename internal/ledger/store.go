@@ -1,0 +1,157 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rs/xid"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+)
+
+const (
+	rows = "external_resources"
+	// errorLimit keeps a page of HTML from an upstream out of the row.
+	errorLimit = 1024
+)
+
+// Want inserts intents that are not there yet. It may be repeated: an open intent
+// of the same owner stays as it is. An intent that is gone is opened anew, with a
+// new id and place in the order. It fails with ErrTaken or ErrDeleting when the
+// key is not free. An empty id is filled; to learn the ids of rows that were there
+// before, list them.
+func Want(tx db.Tx, now time.Time, in ...Intent) error {
+	for _, i := range in {
+		if err := want(tx, now, i); err != nil {
+			return fmt.Errorf("recording intent %s %s: %w", i.Kind, i.Key, err)
+		}
+	}
+	return nil
+}
+
+func want(tx db.Tx, now time.Time, i Intent) error {
+	if i.ID == "" {
+		i.ID = xid.New().String()
+	}
+	if i.Detail == nil {
+		i.Detail = json.RawMessage("{}")
+	}
+	result := tx.Gorm().Exec(`
+		INSERT INTO external_resources AS have
+			(id, created_at, updated_at, owner_kind, owner_id, kind, key, state, detail)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)
+		ON CONFLICT (kind, key) DO UPDATE SET
+			id = EXCLUDED.id, seq = DEFAULT, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
+			owner_kind = EXCLUDED.owner_kind, owner_id = EXCLUDED.owner_id, state = EXCLUDED.state,
+			detail = EXCLUDED.detail, attempts = 0, last_error = ''
+		WHERE have.state = ?`,
+		i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail), Gone)
+	if result.Error != nil || result.RowsAffected == 1 {
+		return result.Error
+	}
+	var have Intent
+	err := tx.Gorm().Table(rows).Where("kind = ? AND key = ?", i.Kind, i.Key).Take(&have).Error
+	switch {
+	case err != nil:
+		return err
+	case have.OwnerKind != i.OwnerKind || have.OwnerID != i.OwnerID:
+		return ErrTaken
+	case have.State == Deleting:
+		return ErrDeleting
+	}
+	return nil
+}
+
+// Mark notes that an intent came to another state (or stays in its own, with a
+// new detail). A nil detail leaves the old one. Errors counted before are
+// forgotten. It fails with ErrUnknown when the step is not a legal one.
+func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) error {
+	columns := map[string]any{"state": to, "updated_at": now, "attempts": 0, "last_error": ""}
+	if detail != nil {
+		columns["detail"] = string(detail)
+	}
+	result := tx.Gorm().Table(rows).Where("id = ? AND state IN ?", id, from[to]).Updates(columns)
+	if result.Error == nil && result.RowsAffected == 0 {
+		result.Error = ErrUnknown
+	}
+	if result.Error != nil {
+		return fmt.Errorf("marking intent %s %s: %w", id, to, result.Error)
+	}
+	return nil
+}
+
+// Failed notes a failed attempt on an intent, for those who look why it is stuck.
+func Failed(tx db.Tx, now time.Time, id string, cause error) error {
+	result := tx.Gorm().Exec(
+		"UPDATE external_resources SET attempts = attempts + 1, last_error = ?, updated_at = ? WHERE id = ?",
+		short(cause.Error()), now, id)
+	if result.Error == nil && result.RowsAffected == 0 {
+		result.Error = ErrUnknown
+	}
+	if result.Error != nil {
+		return fmt.Errorf("noting failure of intent %s: %w", id, result.Error)
+	}
+	return nil
+}
+
+// AllGone tells, inside the transaction that wants to close the owner, whether
+// none of the owner's things is left in the world.
+func AllGone(tx db.Tx, ownerKind, ownerID string) (bool, error) {
+	var open int64
+	err := tx.Gorm().Table(rows).
+		Where("owner_kind = ? AND owner_id = ? AND state <> ?", ownerKind, ownerID, Gone).Count(&open).Error
+	if err != nil {
+		return false, fmt.Errorf("counting open intents: %w", err)
+	}
+	return open == 0, nil
+}
+
+// short cuts a text to the limit without breaking a character, and drops what
+// PostgreSQL does not take as text.
+func short(text string) string {
+	clean := make([]rune, 0, min(len(text), errorLimit))
+	size := 0
+	for _, r := range text {
+		if size += utf8.RuneLen(r); size > errorLimit {
+			break
+		}
+		if r != 0 {
+			clean = append(clean, r)
+		}
+	}
+	return string(clean)
+}
+
+// Store lists intents.
+type Store struct{ db *db.DB }
+
+// NewStore gives the intents of the database.
+func NewStore(d *db.DB) *Store { return &Store{db: d} }
+
+// Of lists all intents of an owner in the order of their creation. Deleting reads
+// them backwards.
+func (s *Store) Of(ctx context.Context, ownerKind, ownerID string) ([]Intent, error) {
+	var found []Intent
+	err := s.db.Gorm(ctx).Table(rows).
+		Where("owner_kind = ? AND owner_id = ?", ownerKind, ownerID).Order("seq").Find(&found).Error
+	if err != nil {
+		return nil, fmt.Errorf("listing intents of %s %s: %w", ownerKind, ownerID, err)
+	}
+	return found, nil
+}
+
+// Open lists intents of a kind that are not gone and were not touched since
+// olderThan, the longest untouched first. The sweeper compares them with the world.
+func (s *Store) Open(ctx context.Context, kind string, olderThan time.Time, limit int) ([]Intent, error) {
+	var found []Intent
+	err := s.db.Gorm(ctx).Table(rows).
+		Where("kind = ? AND state <> ? AND updated_at < ?", kind, Gone, olderThan).
+		Order("updated_at, seq").Limit(limit).Find(&found).Error
+	if err != nil {
+		return nil, fmt.Errorf("listing open %s intents: %w", kind, err)
+	}
+	return found, nil
+}

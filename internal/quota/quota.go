@@ -1,0 +1,164 @@
+// Package quota decides who may order which instance type, under which billing
+// model and how many streaming units of it.
+//
+// Quota has two halves that must not be mixed. Admit is local: it runs inside
+// the transaction that creates an instance, where the caller holds an advisory
+// lock per organisation, so that counting and inserting are one step. Reserve
+// and Release are remote: accounts management keeps a subscription per instance,
+// and both calls are idempotent by instance id and are made through intents of
+// the ledger, after the row is committed and before it is shown. The quota
+// management list has only the first half: Resolve says what may be ordered and
+// what to count, the caller counts, and Check judges the sum. There is nothing
+// to reserve, nothing to release, and a billing account is not looked at.
+//
+// It is not for capacity (does a region or cluster have room) and it counts
+// nothing itself. Invariant: a decision depends on one snapshot of the list, the
+// catalogue, the limits and a given time, and on nothing else.
+package quota
+
+import (
+	"strings"
+	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+)
+
+// ListType is the value of the flag quota-type and of an instance's quota_type
+// when the quota management list grants it.
+const ListType = "quota-management-list"
+
+// Account is who orders.
+type Account struct {
+	Username string
+	OrgID    string // empty: none
+}
+
+// Request is what is to be ordered.
+type Request struct {
+	Account      Account
+	InstanceType string
+	BillingModel string // empty: the best one that is granted
+	Marketplace  string // empty: none
+}
+
+// Scope says whose instances count towards a limit.
+type Scope int
+
+// The scopes.
+const (
+	ByOwner Scope = iota + 1
+	ByOrganisation
+)
+
+// Grant is what may be ordered. The caller counts the streaming units of all
+// live instances of the instance type, in the scope, whose actual or desired
+// billing model is that of the grant, the new instance not included.
+type Grant struct {
+	InstanceType string
+	BillingModel string // as the catalogue writes it
+	Scope        Scope
+	Limit        int  // streaming units
+	Unlimited    bool // limits are not enforced: there is nothing to count
+}
+
+// Rules is one snapshot of everything that decisions depend on.
+type Rules struct {
+	List    List
+	Catalog *catalog.Catalog
+	Config  Config
+}
+
+// InstanceTypeFor gives the instance type that the account orders: customers do
+// not choose it. An expired grant still counts here, so that its holder reads
+// that the limit is reached and does not silently get a trial instance.
+func (r Rules) InstanceTypeFor(who Account) string {
+	granted, listed := r.List.find(who)
+	for _, t := range r.Catalog.InstanceTypes() {
+		if t.ID == catalog.Developer || !listed {
+			continue
+		}
+		for _, model := range t.BillingModels {
+			if _, ok := granted.model(t.ID, model.ID); ok {
+				return t.ID
+			}
+		}
+	}
+	return catalog.Developer
+}
+
+// Resolve says under which billing model and within which limit the request may
+// be granted, or why it may not (code 120).
+func (r Rules) Resolve(request Request, now time.Time) (Grant, error) {
+	granted, listed := r.List.find(request.Account)
+	model, err := r.billingModel(request, granted, listed)
+	if err != nil {
+		return Grant{}, err
+	}
+	grant := Grant{InstanceType: request.InstanceType, BillingModel: model, Scope: ByOwner}
+	developer := request.InstanceType == catalog.Developer
+	if listed && granted.ofOrganisation && !developer {
+		grant.Scope = ByOrganisation
+	}
+	switch {
+	case !r.Config.EnforceLimits:
+		grant.Unlimited = true
+	case listed && !developer:
+		grant.Limit = granted.limit(request.InstanceType, model, now, r.Config.MaxInstances)
+	case !listed && developer:
+		grant.Limit = r.Config.MaxInstances
+	default:
+		return Grant{}, apierr.Newf(apierr.InsufficientQuota, "no quota for %s instances is granted to this account", request.InstanceType)
+	}
+	return grant, nil
+}
+
+// Check judges what was counted for the grant; size is what the new instance takes.
+func (g Grant) Check(counted, size int) error {
+	full := counted+size > g.Limit
+	if g.InstanceType == catalog.Developer {
+		full = counted >= g.Limit // a trial instance is one instance, whatever its size
+	}
+	if g.Unlimited || !full {
+		return nil
+	}
+	owner := "this account"
+	if g.Scope == ByOrganisation {
+		owner = "this organisation"
+	}
+	return apierr.Newf(apierr.TooManyInstances, "The limit of %d streaming units for %s instances of the billing model %s is reached for %s: %d are in use and %d are asked for",
+		g.Limit, g.InstanceType, g.BillingModel, owner, counted, size)
+}
+
+// ValidateBillingAccount accepts every account: the list knows nothing about cloud accounts.
+func (r Rules) ValidateBillingAccount(Request) error { return nil }
+
+func (r Rules) billingModel(request Request, granted entry, listed bool) (string, error) {
+	instanceType, _ := r.Catalog.InstanceType(request.InstanceType)
+	if request.BillingModel != "" {
+		model, ok := instanceType.BillingModel(request.BillingModel)
+		if !ok {
+			return "", apierr.Newf(apierr.InsufficientQuota, "the billing model does not exist for %s instances", request.InstanceType)
+		}
+		return model.ID, nil
+	}
+	if request.InstanceType == catalog.Developer {
+		return standardModel, nil
+	}
+	if request.Marketplace != "" {
+		return "", apierr.New(apierr.InsufficientQuota, "no billing model for a marketplace is granted to this account")
+	}
+	best := ""
+	if listed {
+		for _, m := range granted.models(request.InstanceType) {
+			model, ok := instanceType.BillingModel(m.id)
+			if ok && (best == "" || strings.EqualFold(m.id, standardModel)) {
+				best = model.ID
+			}
+		}
+	}
+	if best == "" {
+		return "", apierr.Newf(apierr.InsufficientQuota, "no billing model for %s instances is granted to this account", request.InstanceType)
+	}
+	return best, nil
+}
