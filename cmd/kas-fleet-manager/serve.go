@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db/migrations"
+)
+
+func (c *commands) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Serves the APIs and runs the reconcilers until SIGINT or SIGTERM", Args: cobra.NoArgs,
+		Long: "Serves the APIs, the metrics and the health pages, and runs the reconcilers, until SIGINT or SIGTERM.\n" +
+			"Any number of replicas may run; they share one database, which migrate must have prepared.",
+		Example: "  kas-fleet-manager serve\n" +
+			"  OCM_ENV=production kas-fleet-manager serve --api-server-bindaddress=:8000 --enable-https --https-cert-file=tls.crt --https-key-file=tls.key",
+		Annotations: map[string]string{flagGroups: "all"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.resolve(c.settings.Config.Validate); err != nil {
+				return err
+			}
+			return failed(c.serve(cmd.Context()))
+		},
+	}
+}
+
+func (c *commands) serve(ctx context.Context) error {
+	logger := c.logger()
+	slog.SetDefault(logger) // for libraries that log by themselves
+	b := thisBuild()
+	logger.Info("starting", "version", b.Version, "revision", b.Revision, "committed", b.Time, "go", b.Go,
+		"platform", b.Platform, "environment", c.settings.Config.Environment)
+	opened, err := db.Open(ctx, c.settings.Config.DB, prometheus.NewRegistry(), logger)
+	if err != nil {
+		return err
+	}
+	if err := migrations.Check(ctx, opened); err != nil {
+		return errors.Join(err, opened.Close())
+	}
+	<-ctx.Done()
+	return opened.Close()
+}
