@@ -5,11 +5,9 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/kas-fleet/kas-fleet-manager/internal/db"
-	"github.com/kas-fleet/kas-fleet-manager/internal/db/migrations"
+	"github.com/kas-fleet/kas-fleet-manager/internal/app"
 )
 
 func (c *commands) serveCommand() *cobra.Command {
@@ -35,13 +33,10 @@ func (c *commands) serve(ctx context.Context) error {
 	b := thisBuild()
 	logger.Info("starting", "version", b.Version, "revision", b.Revision, "committed", b.Time, "go", b.Go,
 		"platform", b.Platform, "environment", c.settings.Config.Environment)
-	opened, err := db.Open(ctx, c.settings.Config.DB, prometheus.NewRegistry(), logger)
+	replica, err := app.New(ctx, app.Options{Config: &c.settings.Config, Commit: b.Revision, Logger: logger})
 	if err != nil {
 		return err
 	}
-	if err := migrations.Check(ctx, opened); err != nil {
-		return errors.Join(err, opened.Close())
-	}
-	<-ctx.Done()
-	return opened.Close()
+	logger.Info("listening", "api", replica.APIAddress(), "metrics", replica.MetricsAddress(), "health", replica.HealthAddress())
+	return errors.Join(replica.Run(ctx), replica.Close())
 }

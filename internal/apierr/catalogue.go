@@ -84,7 +84,7 @@ var catalogue = []Entry{
 	{Code: Malformed, Status: http.StatusBadRequest, Reason: "Unable to read the request"},
 	{Code: UnderMaintenance, Status: http.StatusForbidden, Reason: "The service is under maintenance, please try again later"},
 	{Code: BadRequest, Status: http.StatusBadRequest, Reason: "Bad request"},
-	{Code: SearchMalformed, Status: http.StatusBadRequest, Reason: "Failed to parse search query", Prefixed: true},
+	{Code: SearchMalformed, Status: http.StatusBadRequest, Reason: "Failed to parse search query"},
 	{Code: CapacityReached, Status: http.StatusForbidden, Reason: "Cluster capacity is exhausted"},
 	{Code: Gone, Status: http.StatusGone, Reason: "Resource was deleted"},
 	{Code: ProviderUnsupported, Status: http.StatusBadRequest, Reason: "Cloud provider is not supported"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
@@ -25,27 +26,30 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/lease"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
 
 // Config is everything an operator can set.
 type Config struct {
-	Environment Environment
-	HTTP        httpx.Config
-	DB          db.Config
-	Secrets     Secrets
-	Lease       lease.Config
-	Reconcile   reconcile.Config
-	Access      access.Config
-	SSO         SSO
-	OCM         ocm.Config
-	Quota       quota.Config
-	Catalog     catalog.Config
-	Kafka       kafka.Config
-	Route53     route53.Config
-	Log         Log
-	Sentry      Sentry
+	Environment    Environment
+	HTTP           httpx.Config
+	DB             db.Config
+	Secrets        Secrets
+	Lease          lease.Config
+	Reconcile      reconcile.Config
+	Access         access.Config
+	SSO            SSO
+	OCM            ocm.Config
+	Quota          quota.Config
+	Catalog        catalog.Config
+	Kafka          kafka.Config
+	Cluster        cluster.Config
+	Route53        route53.Config
+	ServiceAccount serviceaccount.Config
+	Log            Log
+	Sentry         Sentry
 }
 
 // section is one part of the configuration and one group of flags in help and docs.
@@ -73,6 +77,8 @@ func (c *Config) sections() []section {
 		{"Quota", c.Quota.Flags, c.Quota.Validate},
 		{"Catalogue", c.Catalog.Flags, c.Catalog.Validate},
 		{"Kafka instances", c.Kafka.Flags, c.Kafka.Validate},
+		{"Data-plane clusters", c.Cluster.Flags, c.Cluster.Validate},
+		{"Service accounts", c.ServiceAccount.Flags, c.ServiceAccount.Validate},
 		{"DNS", c.Route53.Flags, c.validateDNS},
 		{"Logs and error reports", func(fs *pflag.FlagSet) { c.Log.Flags(fs); c.Sentry.Flags(fs) },
 			func() error { return errors.Join(c.Log.Validate(), c.Sentry.Validate()) }},
@@ -116,13 +122,19 @@ func (c *Config) validateDNS() error {
 // validateFiles reads the YAML files as serve will, so that a mistake in them is
 // told together with all others.
 func (c *Config) validateFiles() error {
-	_, err := catalog.Load(c.Catalog)
+	known, err := catalog.Load(c.Catalog)
 	problems := []error{err}
 	raw, name, err := configfile.Read(c.Quota.ListFile, configfile.Fallback{Path: quota.DefaultListFile})
 	if err == nil {
 		_, err = quota.Parse(name, raw)
 	}
-	return errors.Join(append(problems, err)...)
+	problems = append(problems, about("quota-management-list-config-file", err))
+	clusters, err := cluster.LoadFile(c.Cluster)
+	problems = append(problems, about("dataplane-cluster-config-file", err))
+	if known != nil && err == nil {
+		problems = append(problems, about("providers-config-file", known.CheckManual(clusters.Capacities())))
+	}
+	return errors.Join(problems...)
 }
 
 // Lines gives one line per problem of a joined error.

@@ -26,8 +26,6 @@ const (
 	noMetrics   = "metrics of instances are not served yet"
 	noRedHatSSO = "only Keycloak is supported"
 	noAdmin     = "the admin API is not served yet"
-	noClusters  = "data plane clusters are not connected yet"
-	noAccounts  = "service accounts are not connected yet"
 	noMock      = "there is no mock mode; `make run` starts a sandbox of everything outside"
 )
 
@@ -51,7 +49,7 @@ func unusedFlags() []unused {
 		{"aws-account-id-file", "string", noCreation}, {"aws-access-key-file", "string", noCreation}, {"aws-secret-access-key-file", "string", noCreation},
 		{"gcp-api-credentials-file", "string", noCreation},
 
-		{"strimzi-operator-addon-id", "string", noTerraform}, {"cluster-logging-operator-addon-id", "string", noTerraform},
+		{"cluster-logging-operator-addon-id", "string", noTerraform},
 		{"strimzi-operator-index-image", "string", noTerraform}, {"strimzi-operator-namespace", "string", noTerraform},
 		{"strimzi-operator-package", "string", noTerraform}, {"strimzi-operator-starting-csv", "string", noTerraform},
 		{"strimzi-operator-sub-channel", "string", noTerraform}, {"strimzi-operator-subscription-config-file", "string", noTerraform},
@@ -69,22 +67,15 @@ func unusedFlags() []unused {
 
 		{"observability-red-hat-sso-token-refresher-url", "string", noMetrics}, {"observability-red-hat-sso-tenant", "string", noMetrics},
 		{"observatorium-timeout", "duration", noMetrics}, {"observatorium-ignore-ssl", "bool", noMetrics},
-		{"observability-config-repo", "string", noMetrics}, {"observability-config-channel", "string", noMetrics},
-		{"observability-config-tag", "string", noMetrics}, {"observability-cloudwatchlogging-enable", "bool", noMetrics},
+		{"observability-cloudwatchlogging-enable", "bool", noMetrics},
 		{"observability-cloudwatchlogging-config-file-path", "string", noMetrics},
-		{"dataplane-observability-config-enable", "bool", noMetrics}, {"dataplane-observability-config-file-path", "string", noMetrics},
 
 		{"redhat-sso-base-url", "string", noRedHatSSO}, {"redhat-sso-scope", "string", noRedHatSSO},
 		{"redhat-sso-client-id-file", "string", noRedHatSSO}, {"redhat-sso-client-secret-file", "string", noRedHatSSO},
 
 		{"mas-sso-debug", "bool", "requests to the SSO server hold secrets and are never logged"},
-		{"dataplane-cluster-scaling-type", "string", noClusters}, {"dataplane-cluster-config-file", "string", noClusters},
-		{"enable-ready-dataplane-clusters-reconcile", "bool", noClusters},
-		{"kas-fleetshard-addon-id", "string", noClusters}, {"kas-fleetshard-poll-interval", "string", noClusters},
-		{"kas-fleetshard-resync-interval", "string", noClusters},
 
-		{"max-allowed-service-accounts", "int", noAccounts}, {"max-limit-for-sso-get-clients", "int", noAccounts},
-		{"service-account-limits-check-skip-org-id-list-file", "string", noAccounts}, {"sso-special-management-org-id", "string", noAccounts},
+		{"sso-special-management-org-id", "string", noRedHatSSO},
 
 		{"admin-api-sso-endpoint-uri", "string", "the issuer is made of admin-api-sso-base-url and admin-api-sso-realm"},
 		{"admin-authz-config-file", "string", noAdmin},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -16,7 +15,6 @@ type Config struct {
 	APITLS, MetricsTLS, HealthTLS             bool
 	CertFile, KeyFile                         string // for all servers with TLS
 
-	PublicHostURL string        // where clients and agents reach the API
 	ShutdownDelay time.Duration // from "not ready" to the first closed listener
 }
 
@@ -30,7 +28,6 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.MetricsTLS, "enable-metrics-https", false, "serve the metrics with TLS")
 	fs.StringVar(&c.HealthAddress, "health-check-server-bindaddress", "localhost:8083", "address of the health server")
 	fs.BoolVar(&c.HealthTLS, "enable-health-check-https", false, "serve the health checks with TLS")
-	fs.StringVar(&c.PublicHostURL, "public-host-url", "http://localhost", "base URL under which the service is reached from outside")
 	fs.DurationVar(&c.ShutdownDelay, "shutdown-delay", 5*time.Second,
 		"time between the end of readiness and the end of listening, for balancers to notice")
 }
@@ -49,9 +46,6 @@ func (c *Config) Validate() error {
 	}
 	if (c.APITLS || c.MetricsTLS || c.HealthTLS) && (c.CertFile == "" || c.KeyFile == "") {
 		faults = append(faults, errors.New("--https-cert-file and --https-key-file: both are needed when any server uses TLS"))
-	}
-	if u, err := url.Parse(c.PublicHostURL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		faults = append(faults, errors.New("--public-host-url: wanted an absolute http or https URL"))
 	}
 	if c.ShutdownDelay < 0 || c.ShutdownDelay > time.Minute {
 		faults = append(faults, errors.New("--shutdown-delay: wanted between 0s and 1m"))

@@ -176,9 +176,9 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, httpx.ServerOptions{Name: "api", Address: "localhost:8000"}, c.API())
 	require.Equal(t, httpx.ServerOptions{Name: "metrics", Address: "localhost:8080"}, c.Metrics())
 	require.Equal(t, httpx.ServerOptions{Name: "health", Address: "localhost:8083"}, c.Health())
-	require.NoError(t, fs.Parse([]string{"--enable-https", "--api-server-bindaddress=8000", "--public-host-url=x", "--shutdown-delay=-1s"}))
+	require.NoError(t, fs.Parse([]string{"--enable-https", "--api-server-bindaddress=8000", "--shutdown-delay=-1s"}))
 	err := c.Validate()
-	for _, flag := range []string{"--https-cert-file", "--api-server-bindaddress", "--public-host-url", "--shutdown-delay"} {
+	for _, flag := range []string{"--https-cert-file", "--api-server-bindaddress", "--shutdown-delay"} {
 		require.ErrorContains(t, err, flag)
 	}
 }

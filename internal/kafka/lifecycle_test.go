@@ -65,8 +65,8 @@ func TestTableIsWhole(t *testing.T) {
 			require.Contains(t, tr.Actors, ByLoop)
 		}
 		if !info.Status.InDeletion() {
-			delete, _ := transitionOf(DeleteAsked)
-			require.Contains(t, delete.From, info.Status, "every instance can be deleted")
+			asked, _ := transitionOf(DeleteAsked)
+			require.Contains(t, asked.From, info.Status, "every instance can be deleted")
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
 
@@ -137,6 +138,17 @@ func (s *Store) RoutesPending(ctx context.Context, limit int) ([]string, error) 
 		return nil, fmt.Errorf("listing pending routes: %w", err)
 	}
 	return ids, nil
+}
+
+// UnitsByCluster sums the streaming units that each cluster carries, by instance type.
+func (s *Store) UnitsByCluster(ctx context.Context) ([]cluster.Usage, error) {
+	var usage []cluster.Usage
+	err := s.db.Gorm(ctx).Raw(`SELECT cluster_id, instance_type, sum(capacity_consumed) AS units FROM kafka_requests
+		WHERE deleted_at IS NULL AND cluster_id <> '' AND status <> 'deleting' GROUP BY cluster_id, instance_type`).Scan(&usage).Error
+	if err != nil {
+		return nil, fmt.Errorf("summing units by cluster: %w", err)
+	}
+	return usage, nil
 }
 
 // StatusCount is how many live instances are in a status, and how many of them for too long.

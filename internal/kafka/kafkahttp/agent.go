@@ -140,9 +140,9 @@ func (a *Agent) toAgent(d kafka.Desired) agent.ManagedKafka {
 		Spec: agent.ManagedKafkaSpec{
 			Capacity: agent.ManagedKafkaCapacity{
 				IngressPerSec: k.SizeSnapshot.IngressThroughputPerSec, EgressPerSec: k.SizeSnapshot.EgressThroughputPerSec,
-				TotalMaxConnections:         int32(k.SizeSnapshot.TotalMaxConnections),         //nolint:gosec // configured, far below the limit
-				MaxPartitions:               int32(k.SizeSnapshot.MaxPartitions),               //nolint:gosec // configured, far below the limit
-				MaxConnectionAttemptsPerSec: int32(k.SizeSnapshot.MaxConnectionAttemptsPerSec), //nolint:gosec // configured, far below the limit
+				TotalMaxConnections:         int32(k.SizeSnapshot.TotalMaxConnections),
+				MaxPartitions:               int32(k.SizeSnapshot.MaxPartitions),
+				MaxConnectionAttemptsPerSec: int32(k.SizeSnapshot.MaxConnectionAttemptsPerSec),
 				MaxDataRetentionSize:        k.MaxDataRetentionSize,
 				MaxDataRetentionPeriod:      k.SizeSnapshot.MaxDataRetentionPeriod,
 			},

@@ -45,9 +45,9 @@ func (p *Public) toPublic(k kafka.Kafka) public.KafkaRequest {
 		InstanceTypeName:            k.SizeSnapshot.InstanceTypeName,
 		IngressThroughputPerSec:     k.SizeSnapshot.IngressThroughputPerSec,
 		EgressThroughputPerSec:      k.SizeSnapshot.EgressThroughputPerSec,
-		TotalMaxConnections:         int32(k.SizeSnapshot.TotalMaxConnections),         //nolint:gosec // configured, far below the limit
-		MaxPartitions:               int32(k.SizeSnapshot.MaxPartitions),               //nolint:gosec // configured, far below the limit
-		MaxConnectionAttemptsPerSec: int32(k.SizeSnapshot.MaxConnectionAttemptsPerSec), //nolint:gosec // configured, far below the limit
+		TotalMaxConnections:         int32(k.SizeSnapshot.TotalMaxConnections),
+		MaxPartitions:               int32(k.SizeSnapshot.MaxPartitions),
+		MaxConnectionAttemptsPerSec: int32(k.SizeSnapshot.MaxConnectionAttemptsPerSec),
 		MaxDataRetentionPeriod:      k.SizeSnapshot.MaxDataRetentionPeriod,
 	}
 	if k.BootstrapServerHost != "" {

@@ -116,9 +116,6 @@ func (w *Work) inDoubt(open []ledger.Intent) time.Duration {
 }
 
 func (w *Work) removeClient(ctx context.Context, in ledger.Intent) error {
-	if w.SSO == nil {
-		return errors.New("removing an SSO client: instances do not use the SSO any more, but this one did")
-	}
 	_, err := w.SSO.Delete(ctx, in.Key)
 	return err
 }

@@ -40,7 +40,7 @@ func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duratio
 		}
 		s.Metrics.ShowOpenIntents(kind, len(open))
 	}
-	if s.SSO == nil || now.Sub(s.swept) < s.Timing.Sweep {
+	if now.Sub(s.swept) < s.Timing.Sweep {
 		return 0, nil
 	}
 	s.swept = now

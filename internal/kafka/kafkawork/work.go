@@ -37,7 +37,7 @@ type Deps struct {
 	Metrics  *kafka.Metrics
 	Clock    clock.Clock
 	Logger   *slog.Logger
-	SSO      *keycloak.Admin // nil where instances do not authenticate at the SSO
+	SSO      *keycloak.Admin
 	DNS      *route53.Client // nil where no CNAME records are written
 	Timing   Timing
 }
@@ -221,7 +221,7 @@ func ignoreStale(err error) error {
 
 func (w *Work) prepareFacts(clusterDNS string) kafka.PrepareFacts {
 	return kafka.PrepareFacts{
-		Domain: w.Config.DomainName, ClusterDNS: clusterDNS, CNAMEs: w.DNS != nil, SSO: w.SSO != nil,
+		Domain: w.Config.DomainName, ClusterDNS: clusterDNS, CNAMEs: w.DNS != nil, SSO: w.Config.EnableAuth,
 		NewPlacement: xid.New().String(), Now: w.Clock(),
 	}
 }

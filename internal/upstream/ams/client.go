@@ -1,4 +1,4 @@
-// Package ams reads accounts from the account service of OCM.
+// Package ams reads accounts, and whether they accepted the terms, from the account service of OCM.
 //
 // It is for the calls, their deadlines and what their failures mean; the errors
 // are those of the ocm package, as both services answer alike. It is not for
@@ -19,6 +19,7 @@ import (
 
 // Account is what we read of an account.
 type Account struct {
+	ID            string // the account id that tokens carry
 	Username      string
 	Banned        bool
 	OrgExternalID string
@@ -75,7 +76,7 @@ func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {
 }
 
 func toAccount(a *amsv1.Account) Account {
-	return Account{Username: a.Username(), Banned: a.Banned(), OrgExternalID: a.Organization().ExternalID()}
+	return Account{ID: a.ID(), Username: a.Username(), Banned: a.Banned(), OrgExternalID: a.Organization().ExternalID()}
 }
 
 // quote writes a text as a value of the search language, where a quote is doubled.

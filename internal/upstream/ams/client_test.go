@@ -23,7 +23,7 @@ func newWorld(t *testing.T) (*ams.Client, *emulator.Emulated) {
 	state := emulated.New(emulated.Options{Self: "fleet", Accounts: []emulated.Account{
 		{Username: "fleet", OrgExternalID: "1"}, {Username: "alice", OrgExternalID: "13640203"},
 		{Username: "o'neil", OrgExternalID: "13640203"}, {Username: "eve", OrgExternalID: "13640203", Banned: true},
-		{Username: `back\`, OrgExternalID: "2"},
+		{Username: `back\`, OrgExternalID: "2"}, {Username: "late", OrgExternalID: "2", TermsRequired: true},
 	}})
 	faults := emulator.Wrap("ams", state.Handler())
 	server := httptest.NewServer(faults)
@@ -44,8 +44,8 @@ func TestAccount(t *testing.T) {
 	t.Parallel()
 	client, _ := newWorld(t)
 	for username, want := range map[string]ams.Account{
-		"alice": {Username: "alice", OrgExternalID: "13640203"}, "o'neil": {Username: "o'neil", OrgExternalID: "13640203"},
-		"eve": {Username: "eve", Banned: true, OrgExternalID: "13640203"}, `back\`: {Username: `back\`, OrgExternalID: "2"},
+		"alice": {ID: "account2", Username: "alice", OrgExternalID: "13640203"}, "o'neil": {ID: "account3", Username: "o'neil", OrgExternalID: "13640203"},
+		"eve": {ID: "account4", Username: "eve", Banned: true, OrgExternalID: "13640203"}, `back\`: {ID: "account5", Username: `back\`, OrgExternalID: "2"},
 	} {
 		got, ok, err := client.Account(t.Context(), username)
 		require.NoError(t, err, username)
@@ -64,7 +64,7 @@ func TestCurrentAccount(t *testing.T) {
 	client, _ := newWorld(t)
 	got, err := client.CurrentAccount(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, ams.Account{Username: "fleet", OrgExternalID: "1"}, got)
+	require.Equal(t, ams.Account{ID: "account1", Username: "fleet", OrgExternalID: "1"}, got)
 }
 
 func TestFailures(t *testing.T) {
@@ -88,4 +88,19 @@ func TestFailures(t *testing.T) {
 		require.ErrorIs(t, err, c.want)
 		faults.ClearFaults()
 	}
+}
+
+func TestTermsAccepted(t *testing.T) {
+	t.Parallel()
+	client, faults := newWorld(t)
+	accepted, _, err := client.TermsAccepted(t.Context(), "alice")
+	require.NoError(t, err)
+	require.True(t, accepted)
+	accepted, redirect, err := client.TermsAccepted(t.Context(), "late")
+	require.NoError(t, err)
+	require.False(t, accepted)
+	require.NotEmpty(t, redirect)
+	faults.Inject(emulator.Fault{Path: "terms_review", Mode: emulator.Before, Status: 503})
+	_, _, err = client.TermsAccepted(t.Context(), "alice")
+	require.ErrorIs(t, err, ocm.ErrUnavailable)
 }

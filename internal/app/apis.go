@@ -1,0 +1,113 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster/clusterhttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkahttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/metadatahttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccounthttp"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
+)
+
+// publicServer and agentServer are the generated interfaces, satisfied by one
+// embedded struct per domain: an operation that nobody implements is a compile
+// error here and only here.
+type publicServer struct {
+	*metadatahttp.Public
+	*kafkaPublic
+	*accountPublic
+}
+
+type agentServer struct {
+	*kafkaAgent
+	*clusterAgent
+}
+
+// The rooms name their structs alike; an embedded field needs a name of its own.
+type (
+	kafkaPublic   struct{ *kafkahttp.Public }
+	kafkaAgent    struct{ *kafkahttp.Agent }
+	clusterAgent  struct{ *clusterhttp.Agent }
+	accountPublic struct{ *serviceaccounthttp.Public }
+)
+
+var (
+	_ public.StrictServerInterface = publicServer{}
+	_ agent.StrictServerInterface  = agentServer{}
+)
+
+// apiHandler builds the whole API: routes, then the chain around them.
+func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
+	router := mux.NewRouter()
+	a.routePublic(router, errs)
+	if err := a.routeAgent(router, errs); err != nil {
+		return nil, err
+	}
+	actions := map[string]string{}
+	for _, rule := range access.Rules() {
+		actions[rule.Method+" "+rule.Template] = rule.Action
+	}
+	return httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: a.logger, Authorize: a.domain.guard.Authorize,
+		Who: func(ctx context.Context) (user, org string) {
+			who := access.From(ctx)
+			return who.Username, who.OrgID
+		},
+		Metrics: httpx.NewMetrics(a.registry), Actions: actions,
+		LargeBodies: []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
+		FirstValue:  []string{"async", "page", "size", "orderBy", "search", "client_id"},
+	})
+}
+
+func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
+	server := publicServer{
+		Public:        metadatahttp.New(a.commit),
+		kafkaPublic:   &kafkaPublic{kafkahttp.NewPublic(a.domain.kafkas, a.config.Kafka.BrowserURL)},
+		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.ssoProvider())},
+	}
+	strict := public.NewStrictHandlerWithOptions(server, nil, public.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
+	})
+	public.HandlerWithOptions(strict, public.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
+}
+
+func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {
+	kafkas, err := kafkahttp.NewAgent(a.domain.kafkas, a.domain.clusterStore, a.agentSettings())
+	if err != nil {
+		return err
+	}
+	server := agentServer{
+		kafkaAgent:   &kafkaAgent{kafkas},
+		clusterAgent: &clusterAgent{clusterhttp.NewAgent(a.domain.clusters)},
+	}
+	strict := agent.NewStrictHandlerWithOptions(server, nil, agent.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
+	})
+	agent.HandlerWithOptions(strict, agent.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
+	return nil
+}
+
+func (a *App) ssoProvider() serviceaccounthttp.SSO {
+	realm := a.upstreams.sso.Realm()
+	return serviceaccounthttp.SSO{
+		Name: "mas_sso", BaseURL: realm.BaseURL, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
+	}
+}
+
+// agentSettings is what every instance is told of the SSO and of its owners.
+func (a *App) agentSettings() kafkahttp.AgentSettings {
+	realm, k := a.upstreams.sso.Realm(), a.config.Kafka
+	return kafkahttp.AgentSettings{
+		Auth: k.EnableAuth, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
+		UserNameClaim: k.UserNameClaim, FallbackUserClaim: k.FallbackUserClaim, TLSTrustedCert: a.domain.ssoCertificate,
+		FurtherOwners: a.domain.furtherOwners, MaxSessionLifetime: kafka.SessionLifetime,
+	}
+}

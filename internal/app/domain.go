@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
+	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
+	ssoaccounts "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/keycloak"
+)
+
+// domain is the aggregates with what they decide by.
+type domain struct {
+	guard          *access.Guard
+	rules          *configfile.Live[quota.Rules]
+	ledger         *ledger.Store
+	kafkas         *kafka.Service
+	kafkaStore     *kafka.Store
+	kafkaMetrics   *kafka.Metrics
+	furtherOwners  []string
+	ssoCertificate string // PEM; empty: instances trust the system's authorities
+	clusterFile    *configfile.Live[cluster.File]
+	clusters       *cluster.Service
+	clusterStore   *cluster.Store
+	clusterMetrics *cluster.Metrics
+	accounts       *serviceaccount.Service
+	exempt         *configfile.Live[serviceaccount.Exempt]
+}
+
+func (a *App) openDomain(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{a.readFiles, a.openClusters, a.openKafkas, a.openAccounts, a.openGuard} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) readFiles(context.Context) error {
+	c, d := a.config, &a.domain
+	known, err := catalog.Load(c.Catalog)
+	if err != nil {
+		return err
+	}
+	if d.rules, err = quota.Open(c.Quota, known, a.logger); err != nil {
+		return err
+	}
+	if d.clusterFile, err = cluster.OpenFile(c.Cluster, a.logger); err != nil {
+		return err
+	}
+	if d.exempt, err = serviceaccount.ReadExempt(c.ServiceAccount, a.logger); err != nil {
+		return err
+	}
+	if c.Kafka.EnableOwnerList {
+		if err := configfile.ReadYAML(c.Kafka.OwnerListFile, configfile.Fallback{}, &d.furtherOwners); err != nil {
+			return fmt.Errorf("kafka-owner-list-file: %w", err)
+		}
+	}
+	certificate, err := os.ReadFile(configfile.Path(c.SSO.Admin.CAFile))
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("mas-sso-cert-file: %w", err)
+	}
+	d.ssoCertificate = string(certificate)
+	return nil
+}
+
+func (a *App) openClusters(context.Context) error {
+	d := &a.domain
+	d.ledger = ledger.NewStore(a.db)
+	d.clusterStore = cluster.NewStore(a.db)
+	d.clusterMetrics = cluster.NewMetrics(a.registry, a.config.Cluster)
+	d.clusters = cluster.NewService(cluster.Deps{
+		DB: a.db, Store: d.clusterStore, Config: a.config.Cluster, Metrics: d.clusterMetrics, Clock: clock.System, Logger: a.logger,
+	})
+	return nil
+}
+
+func (a *App) openKafkas(context.Context) error {
+	d := &a.domain
+	d.kafkaStore = kafka.NewStore(a.db)
+	d.kafkaMetrics = kafka.NewMetrics(a.registry)
+	d.kafkas = kafka.NewService(kafka.Deps{
+		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Keyring: a.config.Secrets.Keyring,
+		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
+	})
+	return nil
+}
+
+func (a *App) openAccounts(context.Context) error {
+	a.domain.accounts = serviceaccount.NewService(serviceaccount.Deps{
+		DB: a.db, Provider: ssoaccounts.New(a.upstreams.sso), Config: a.config.ServiceAccount, Exempt: a.domain.exempt,
+		Clock: clock.System, Logger: a.logger,
+	})
+	return nil
+}
+
+func (a *App) openGuard(context.Context) (err error) {
+	realm := a.upstreams.sso.Realm()
+	a.domain.guard, err = access.New(a.config.Access, access.Surroundings{
+		SSO:      access.KeycloakRealm(realm.BaseURL, realm.Name),
+		ClientOf: a.domain.clusterStore.ClientOf,
+		Terms:    a.upstreams.ams.TermsAccepted,
+		Clock:    clock.System, Logger: a.logger,
+	})
+	return err
+}

@@ -1,0 +1,32 @@
+package ams
+
+import (
+	"context"
+	"fmt"
+
+	authv1 "github.com/openshift-online/ocm-sdk-go/authorizations/v1"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+)
+
+// The event and the site under which the terms of managed services are filed.
+const (
+	termsEvent = "register"
+	termsSite  = "OCM"
+)
+
+// TermsAccepted asks whether a user has accepted the terms that the service
+// needs, and where that is done if not.
+func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted bool, redirect string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	request, err := authv1.NewTermsReviewRequest().AccountUsername(username).EventCode(termsEvent).SiteCode(termsSite).Build()
+	if err != nil {
+		return false, "", fmt.Errorf("building a review of terms: %w", err)
+	}
+	answer, err := c.conn.Authorizations().V1().TermsReview().Post().Request(request).SendContext(ctx)
+	if err := ocm.Check("reviewing terms", answer, err); err != nil {
+		return false, "", err
+	}
+	return !answer.Response().TermsRequired(), answer.Response().RedirectUrl(), nil
+}
