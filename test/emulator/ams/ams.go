@@ -29,6 +29,7 @@ var Authorisations = wire.Service{Base: "/api/authorizations/v1", Code: "AUTHZ"}
 
 // Account is a user.
 type Account struct {
+	ID            string // made if empty
 	Username      string
 	OrgExternalID string
 	Banned        bool
@@ -141,7 +142,10 @@ func (e *AMS) addAccount(a Account) *account {
 	if org == nil {
 		org = e.addOrganisation(Organisation{ExternalID: a.OrgExternalID})
 	}
-	fresh := &account{Account: a, id: fmt.Sprintf("account%d", len(e.accounts)+1), org: org}
+	if a.ID == "" {
+		a.ID = fmt.Sprintf("account%d", len(e.accounts)+1)
+	}
+	fresh := &account{Account: a, id: a.ID, org: org}
 	e.accounts = append(e.accounts, fresh)
 	return fresh
 }
