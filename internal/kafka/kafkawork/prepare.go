@@ -34,7 +34,7 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	}
 	client, err := w.SSO.Ensure(ctx, canarySpec(k, w.Clock()))
 	if err != nil {
-		return 0, w.refusedOr(ctx, tx, k, err)
+		return 0, w.refusedOr(ctx, tx, k, w.noteOnKind(ctx, tx, k, kafka.KindSSOClient, err))
 	}
 	const column = "canary_service_account_client_secret"
 	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), column, string(k.ID))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -147,6 +148,21 @@ func (w *Work) removeRecords(ctx context.Context, k kafka.Kafka, records []ledge
 	}
 	return err
 }
+
+// noteOnKind stores a failed attempt on the open intents of a kind. It also
+// tells retire from when on the call may still take effect.
+func (w *Work) noteOnKind(ctx context.Context, tx db.TxFunc, k kafka.Kafka, kind string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // the attempt may have used up its deadline
+	defer cancel()
+	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	intents = slices.DeleteFunc(intents, func(in ledger.Intent) bool { return in.Kind != kind || in.State == ledger.Gone })
+	return w.noteOn(ctx, tx, intents, cause)
+}
+
+const noteTimeout = 5 * time.Second
 
 // noteOn stores a failure on the intents that it concerns, and gives it back.
 func (w *Work) noteOn(ctx context.Context, tx db.TxFunc, intents []ledger.Intent, cause error) error {

@@ -55,7 +55,7 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	}
 	change, err := w.DNS.Upsert(ctx, records)
 	if err != nil {
-		return k, err
+		return k, w.noteOnKind(ctx, tx, k, kafka.KindDNSRecord, err)
 	}
 	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
 	if err != nil {
