@@ -253,20 +253,22 @@ func TestSweeperRemovesWhatCouldNotBeTakenBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.emulated.Inject(emulator.Fault{Method: "POST", Path: clientsPath, Mode: emulator.After, Times: 1})
-	w.emulated.Inject(emulator.Fault{Method: "DELETE", Mode: emulator.Before, Status: 503, Times: 2})
+	w.emulated.Inject(emulator.Fault{Method: "DELETE", Mode: emulator.Before, Status: 503, Times: 3})
 	_, err := w.Create(w.ctx, alice, serviceaccount.Request{Name: "billing"})
 	refused(t, err, apierr.AccountNotCreated, "create")
 	require.Len(t, w.atSSO(), 1, "taking it back failed too")
 	require.Equal(t, []ledger.State{ledger.Deleting}, w.states(t, alice.OrgID))
 	require.Zero(t, w.sweep(t), "too early")
-	w.later(2 * time.Minute)
-	require.Equal(t, 1, w.sweep(t))
-	require.Len(t, w.atSSO(), 1, "the SSO is still ill")
-	found, err := ledger.NewStore(w.DB).Of(w.ctx, "service_account", alice.OrgID)
-	require.NoError(t, err)
-	require.Equal(t, 1, found[0].Attempts)
-	require.NotEmpty(t, found[0].LastError)
-	require.Zero(t, w.sweep(t), "not again at once")
+	for attempt := 1; attempt <= 2; attempt++ {
+		w.later(2 * time.Minute)
+		require.Equal(t, 1, w.sweep(t))
+		require.Len(t, w.atSSO(), 1, "the SSO is still ill")
+		found, err := ledger.NewStore(w.DB).Of(w.ctx, "service_account", alice.OrgID)
+		require.NoError(t, err)
+		require.Equal(t, attempt, found[0].Attempts, "operators see how often it failed")
+		require.NotEmpty(t, found[0].LastError)
+		require.Zero(t, w.sweep(t), "not again at once")
+	}
 	w.later(2 * time.Minute)
 	require.Equal(t, 1, w.sweep(t))
 	require.Empty(t, w.atSSO())
@@ -302,6 +304,32 @@ func TestSweeperSparesWhatIsInUse(t *testing.T) {
 	require.NoError(t, w.Sweep(w.ctx, w.DB.Tx, account.ClientID), "an old list may still name it")
 	require.Len(t, w.atSSO(), 1)
 	require.Equal(t, []ledger.State{ledger.Created}, w.states(t, alice.OrgID))
+}
+
+func TestSweeperSparesWhatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w = w.with(func(p serviceaccount.Provider) serviceaccount.Provider {
+		return pause{p, func(made serviceaccount.Account) {
+			require.Zero(t, w.sweep(t))
+			require.NoError(t, w.Sweep(w.ctx, w.DB.Tx, made.ClientID), "an old list may still name it")
+		}}
+	})
+	w.create(t, alice, "billing")
+	require.Len(t, w.atSSO(), 1)
+	require.Equal(t, []ledger.State{ledger.Created}, w.states(t, alice.OrgID))
+}
+
+func TestCreationInDoubtStaysOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.emulated.Inject(emulator.Fault{Method: "POST", Path: clientsPath, Mode: emulator.ResetBefore, Times: 1})
+	_, err := w.Create(w.ctx, alice, serviceaccount.Request{Name: "billing"})
+	refused(t, err, apierr.AccountNotCreated, "create")
+	require.Equal(t, []ledger.State{ledger.Deleting}, w.states(t, alice.OrgID), "the call may yet arrive")
+	w.later(2 * time.Minute)
+	require.Equal(t, 1, w.sweep(t))
+	require.Equal(t, []ledger.State{ledger.Gone}, w.states(t, alice.OrgID))
 }
 
 func TestCreationThatTheSweeperOvertookFails(t *testing.T) {
