@@ -14,7 +14,7 @@ type Metrics struct {
 	statusCount    *prometheus.GaugeVec
 	overdue        *prometheus.GaugeVec
 	reportsRefused *prometheus.CounterVec
-	openIntents    *prometheus.GaugeVec
+	unsettled      *prometheus.GaugeVec
 }
 
 // Bounds of the creation histogram; the SLOs need 270 and 360 among them.
@@ -38,10 +38,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Instances that stay in a status longer than expected, by status; exported by the leader."}, []string{"status"}),
 		reportsRefused: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "agent_reports_refused_total",
 			Help: "Entries of agents' reports or lists that were left aside, by reason."}, []string{"reason"}),
-		openIntents: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "external_resources_open",
-			Help: "Intents not known created or gone, by kind; exported by the leader."}, []string{"kind"}),
+		unsettled: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "external_resources_unsettled",
+			Help: "Things outside that are neither made nor gone after ten minutes, by kind; exported by the leader."}, []string{"kind"}),
 	}
-	reg.MustRegister(m.createSeconds, m.success, m.total, m.statusCount, m.overdue, m.reportsRefused, m.openIntents)
+	reg.MustRegister(m.createSeconds, m.success, m.total, m.statusCount, m.overdue, m.reportsRefused, m.unsettled)
 	m.createSeconds.WithLabelValues("kafka_create")
 	for _, op := range []string{"create", "delete", "deprovision"} {
 		m.total.WithLabelValues(op)
@@ -99,14 +99,14 @@ func (m *Metrics) ShowCounts(counts []StatusCount) {
 	}
 }
 
-// ShowOpenIntents sets how many intents of a kind are neither done nor gone for long.
-func (m *Metrics) ShowOpenIntents(kind string, n int) {
-	m.openIntents.WithLabelValues(kind).Set(float64(n))
+// ShowUnsettledIntents sets how many intents of a kind are neither done nor gone for long.
+func (m *Metrics) ShowUnsettledIntents(kind string, n int) {
+	m.unsettled.WithLabelValues(kind).Set(float64(n))
 }
 
 // HideCounts removes the leader's gauges when it stops leading.
 func (m *Metrics) HideCounts() {
 	m.statusCount.Reset()
 	m.overdue.Reset()
-	m.openIntents.Reset()
+	m.unsettled.Reset()
 }

@@ -122,34 +122,37 @@ func (l *Lease) hold(ctx context.Context, term *Term, lead func(context.Context,
 	l.o.OnChange(true)
 	defer l.o.OnChange(false)
 
-	done := make(chan error, 1)
-	go func() { done <- protected(leading, term, lead) }()
-	err, early := l.keep(leading, term, done)
-	if !early {
-		end(ErrLost)
-		err = <-done
-	}
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = protected(leading, term, lead)
+	}()
+	l.keep(leading, term, ended)
+	early := leading.Err() == nil
+	end(ErrLost)
+	<-ended
 	l.resign(ctx, term)
 	l.logger.InfoContext(ctx, "leads no more", "term", term.id, "epoch", term.epoch, "cause", context.Cause(leading), "error", err)
-	if early && err == nil {
-		err = errors.New("leading ended by itself")
-	}
-	if !early {
+	switch {
+	case !early:
 		return nil
+	case err == nil:
+		return errors.New("leading ended by itself")
 	}
 	return err
 }
 
-// keep renews the term until it is lost, ctx ends or the work is done (early).
-func (l *Lease) keep(ctx context.Context, term *Term, done <-chan error) (err error, early bool) {
+// keep renews the term until it is lost, ctx ends or the work has ended.
+func (l *Lease) keep(ctx context.Context, term *Term, ended <-chan struct{}) {
 	next := time.NewTimer(l.o.Renew)
 	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, false
-		case err := <-done:
-			return err, ctx.Err() == nil
+			return
+		case <-ended:
+			return
 		case <-next.C:
 		}
 		switch err := term.renew(ctx); {

@@ -141,7 +141,7 @@ func TestFailuresAreCountedUntilTheNextStep(t *testing.T) {
 	require.ErrorIs(t, b.tx(func(tx db.Tx) error { return ledger.Failed(tx, now, "nobody", cause) }), ledger.ErrUnknown)
 }
 
-func TestOpenListsWhatTheSweeperMustLookAt(t *testing.T) {
+func TestUnsettledIsWhatSomebodyMustLookAt(t *testing.T) {
 	b := setup(t)
 	for _, key := range []string{"a", "b", "c"} {
 		in := client("k-" + key)
@@ -151,13 +151,14 @@ func TestOpenListsWhatTheSweeperMustLookAt(t *testing.T) {
 	require.NoError(t, b.mark(b.of("k-a")[0].ID, ledger.Gone, ""))
 	require.NoError(t, b.mark(b.of("k-b")[0].ID, ledger.Created, ""), "touched a minute later")
 	store := ledger.NewStore(b.d)
-	open, err := store.Open(b.ctx, "sso_client", now.Add(time.Hour), 10)
+	for older, want := range map[time.Time]int{now.Add(time.Hour): 1, now: 0} {
+		unsettled, err := store.CountUnsettled(b.ctx, "kafka", "sso_client", older)
+		require.NoError(t, err)
+		require.Equal(t, want, unsettled, "the one that is neither made nor gone, once it is old enough")
+	}
+	unsettled, err := store.CountUnsettled(b.ctx, "cluster", "sso_client", now.Add(time.Hour))
 	require.NoError(t, err)
-	require.Len(t, open, 2)
-	require.Equal(t, []string{"c", "b"}, []string{open[0].Key, open[1].Key})
-	open, err = store.Open(b.ctx, "sso_client", now.Add(time.Second), 10)
-	require.NoError(t, err)
-	require.Len(t, open, 1)
+	require.Zero(t, unsettled)
 
 	for owner, want := range map[string]bool{"k-a": true, "k-b": false, "nobody": true} {
 		require.NoError(t, b.tx(func(tx db.Tx) error {

@@ -143,15 +143,15 @@ func (s *Store) Of(ctx context.Context, ownerKind, ownerID string) ([]Intent, er
 	return found, nil
 }
 
-// Open lists intents of a kind that are not gone and were not touched since
-// olderThan, the longest untouched first. The sweeper compares them with the world.
-func (s *Store) Open(ctx context.Context, kind string, olderThan time.Time, limit int) ([]Intent, error) {
-	var found []Intent
+// CountUnsettled counts an owner kind's intents of a kind that were neither done
+// nor gone at that time: those that somebody should look at.
+func (s *Store) CountUnsettled(ctx context.Context, ownerKind, kind string, olderThan time.Time) (int, error) {
+	var count int64
 	err := s.db.Gorm(ctx).Table(rows).
-		Where("kind = ? AND state <> ? AND updated_at < ?", kind, Gone, olderThan).
-		Order("updated_at, seq").Limit(limit).Find(&found).Error
+		Where("kind = ? AND owner_kind = ? AND state IN ? AND updated_at < ?", kind, ownerKind, []State{Wanted, Deleting}, olderThan).
+		Count(&count).Error
 	if err != nil {
-		return nil, fmt.Errorf("listing open %s intents: %w", kind, err)
+		return 0, fmt.Errorf("counting unsettled %s intents: %w", kind, err)
 	}
-	return found, nil
+	return int(count), nil
 }

@@ -116,6 +116,7 @@ func TestKeyNeverRunsTwiceAtOnceAndNoWakeIsLost(t *testing.T) {
 			b.engine.Wake("accepted k1")
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		require.EqualValues(t, 1, most.Load())
 		require.EqualValues(t, 2, runs.Load(), "ten wakes while it ran are one more run")
 	})
@@ -135,6 +136,7 @@ func TestWorkersWorkSideBySide(t *testing.T) {
 			b.engine.Wake("accepted " + key)
 		}
 		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
 		require.EqualValues(t, 4, most.Load())
 		require.EqualValues(t, 2, running.Load())
 	})
@@ -142,23 +144,27 @@ func TestWorkersWorkSideBySide(t *testing.T) {
 
 func TestTickAndReconnectFindWhatNobodyAnnounced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var due []string
+		due := make(chan string, 1)
 		var worked []string
 		l := loop(func(_ context.Context, key string) (time.Duration, error) {
 			worked = append(worked, key)
 			return 0, nil
 		})
-		l.Due = func(_ context.Context, limit int) ([]string, error) {
-			found := due
-			due = nil
-			return found, nil
+		l.Due = func(context.Context, int) ([]string, error) {
+			select {
+			case found := <-due:
+				return []string{found}, nil
+			default:
+				return nil, nil
+			}
 		}
-		due = []string{"at the start"}
+		due <- "at the start"
 		b := start(t, l)
 		defer b.stop()
-		due = []string{"at the tick"}
+		due <- "at the tick"
 		time.Sleep(34 * time.Second)
-		due = []string{"at a reconnect"}
+		synctest.Wait()
+		due <- "at a reconnect"
 		b.engine.WakeAll()
 		synctest.Wait()
 		require.Equal(t, []string{"at the start", "at the tick", "at a reconnect"}, worked)
@@ -188,6 +194,7 @@ func TestFullListIsFollowedByTheNextOne(t *testing.T) {
 		b := start(t, l)
 		defer b.stop()
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		mutex.Lock()
 		defer mutex.Unlock()
 		require.Len(t, done, 1000, "it does not wait for ticks while there is work")
@@ -208,6 +215,7 @@ func TestRowsThatStayDueAreNoBusyLoop(t *testing.T) {
 		b := start(t, l)
 		defer b.stop()
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		require.LessOrEqual(t, lists.Load(), int32(3))
 	})
 }
@@ -226,8 +234,10 @@ func TestAgainRunsLaterAndAWakeEarlier(t *testing.T) {
 		defer b.stop()
 		b.engine.Wake("accepted k1")
 		time.Sleep(7 * time.Second)
+		synctest.Wait()
 		b.engine.Wake("accepted k1")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, []time.Duration{0, 5 * time.Second, 7 * time.Second}, at, "the early run takes the timer's place")
 	})
 }
@@ -278,6 +288,7 @@ func TestFailedWorkIsTriedAgainWithBackoff(t *testing.T) {
 		l.Tick = 10 * time.Millisecond
 		b := start(t, l)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		b.stop()
 		require.Greater(t, len(at), 60, "it never gives up")
 		require.Less(t, len(at), 150, "neither ticks nor lists disturb the back-off")
@@ -302,6 +313,7 @@ func TestFailedHasItsOwnTime(t *testing.T) {
 		defer b.stop()
 		b.engine.Wake("accepted k1")
 		time.Sleep(11 * time.Second)
+		synctest.Wait()
 		require.ErrorIs(t, cause, context.DeadlineExceeded)
 		require.NoError(t, state)
 	})

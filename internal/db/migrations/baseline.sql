@@ -152,7 +152,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_one_per_key UNIQUE (kind, key)
 );
 CREATE INDEX external_resources_of_owner ON external_resources (owner_kind, owner_id, seq);
-CREATE INDEX external_resources_open ON external_resources (kind, updated_at) WHERE state <> 'gone';
+CREATE INDEX external_resources_unsettled ON external_resources (kind, updated_at) WHERE state IN ('wanted', 'deleting');
 
 CREATE TABLE leader_leases (
     lease_type text PRIMARY KEY,

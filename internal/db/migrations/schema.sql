@@ -58,7 +58,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_state_known CHECK ((state = ANY (ARRAY['wanted'::text, 'created'::text, 'deleting'::text, 'gone'::text])))
 );
 CREATE INDEX external_resources_of_owner ON public.external_resources USING btree (owner_kind, owner_id, seq);
-CREATE INDEX external_resources_open ON public.external_resources USING btree (kind, updated_at) WHERE (state <> 'gone'::text);
+CREATE INDEX external_resources_unsettled ON public.external_resources USING btree (kind, updated_at) WHERE (state = ANY (ARRAY['wanted'::text, 'deleting'::text]));
 CREATE TABLE idempotency_keys (
     organisation_id text NOT NULL,
     owner text NOT NULL,

@@ -34,11 +34,11 @@ func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duratio
 	}
 	s.Metrics.ShowCounts(counts)
 	for _, kind := range []string{kafka.KindSSOClient, kafka.KindDNSRecord} {
-		open, err := s.Ledger.Open(ctx, kind, now.Add(-intentsOverdueAfter), 1000)
+		unsettled, err := s.Ledger.CountUnsettled(ctx, kafka.OwnerKind, kind, now.Add(-intentsOverdueAfter))
 		if err != nil {
 			return 0, err
 		}
-		s.Metrics.ShowOpenIntents(kind, len(open))
+		s.Metrics.ShowUnsettledIntents(kind, unsettled)
 	}
 	if now.Sub(s.swept) < s.Timing.Sweep {
 		return 0, nil
