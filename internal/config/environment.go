@@ -56,7 +56,7 @@ func (e Environment) defaults() map[string]string {
 			"jwks-allow-http":          "true", // the local SSO has no TLS
 			"allow-developer-instance": "true", "max-allowed-developer-instances": "1",
 			"quota-type": "quota-management-list", "dataplane-cluster-scaling-type": "manual",
-			"kas-fleetshard-addon-id": "kas-fleetshard-operator-qe",
+			"kas-fleetshard-addon-id": "kas-fleetshard-operator-qe", "strimzi-operator-addon-id": "managed-kafka-qe",
 		}
 	case Integration:
 		return map[string]string{
@@ -68,7 +68,7 @@ func (e Environment) defaults() map[string]string {
 			"jwks-allow-http":          "true",
 			"allow-developer-instance": "true",
 			"quota-type":               "quota-management-list", "dataplane-cluster-scaling-type": "manual",
-			"kas-fleetshard-addon-id": "kas-fleetshard-operator-qe",
+			"kas-fleetshard-addon-id": "kas-fleetshard-operator-qe", "strimzi-operator-addon-id": "managed-kafka-qe",
 		}
 	case Stage:
 		return map[string]string{
