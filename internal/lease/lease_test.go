@@ -35,9 +35,11 @@ type replica struct {
 	stop  func() // graceful
 }
 
-func start(t *testing.T, d *db.DB, name string) *replica {
+func start(t *testing.T, d *db.DB, name string) *replica { return startWith(t, d, name, times) }
+
+func startWith(t *testing.T, d *db.DB, name string, o lease.Options) *replica {
 	r := &replica{t: t, terms: make(chan *lease.Term, 100), ended: make(chan time.Time, 100)}
-	r.lease = lease.New(d, leaseType, name, times, slog.New(slog.DiscardHandler))
+	r.lease = lease.New(d, leaseType, name, o, slog.New(slog.DiscardHandler))
 	r.stop = run(t, r.lease, func(ctx context.Context, term *lease.Term) error {
 		r.terms <- term
 		<-ctx.Done()
@@ -206,9 +208,11 @@ func TestGracefulHandOver(t *testing.T) {
 	t.Parallel()
 	where := postgres.URL(t)
 	d := postgres.OpenURL(t, where)
-	first := start(t, postgres.OpenURL(t, where), "a")
+	// So rarely looked at that only the notification can be the reason.
+	rarely := lease.Options{TTL: time.Minute, Renew: 20 * time.Second}
+	first := startWith(t, postgres.OpenURL(t, where), "a", rarely)
 	receive(t, first.terms)
-	second := start(t, d, "b")
+	second := startWith(t, d, "b", rarely)
 	connected := make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup

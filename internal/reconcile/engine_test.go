@@ -285,7 +285,7 @@ func TestFailedWorkIsTriedAgainWithBackoff(t *testing.T) {
 			return 0, errors.New("database down")
 		}
 		l.Due = func(context.Context, int) ([]string, error) { return []string{"k1"}, nil }
-		l.Tick = 10 * time.Millisecond
+		l.Tick = time.Second
 		b := start(t, l)
 		time.Sleep(time.Hour)
 		synctest.Wait()
