@@ -63,8 +63,13 @@ func Listen(ctx context.Context, o ServerOptions, h http.Handler, logger *slog.L
 // Address is where the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Close gives up the address of a server that never ran.
-func (s *Server) Close() error { return s.listener.Close() }
+// Close gives up the address of a server that never ran; after Run it does nothing.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // Run serves until ctx ends, then lets the requests in flight finish within the
 // drain timeout and cuts what is left. It must be called at most once.

@@ -71,26 +71,27 @@ type Transition struct {
 type StatusInfo struct {
 	Status   Status
 	Doc      string
-	Loop     string        // the loop that acts at once on entry; empty: the row waits for somebody else
+	Loop     string        // the loop that looks after the row; empty: none does
+	AtOnce   bool          // the loop acts on entry; else the row waits for somebody else until the deadline
 	Deadline time.Duration // from status_changed_at; 0: none
 	// OnDeadline is the event that ends the wait.
 	OnDeadline Event
 }
 
 var statuses = []StatusInfo{
-	{Status: Accepted, Loop: "accepted_kafka", Deadline: time.Hour, OnDeadline: Unplaceable,
+	{Status: Accepted, Loop: "accepted_kafka", AtOnce: true, Deadline: time.Hour, OnDeadline: Unplaceable,
 		Doc: "stored; waits for a cluster with a usable version"},
-	{Status: Preparing, Loop: "preparing_kafka", Deadline: 5 * time.Minute, OnDeadline: PrepareFailed,
+	{Status: Preparing, Loop: "preparing_kafka", AtOnce: true, Deadline: 5 * time.Minute, OnDeadline: PrepareFailed,
 		Doc: "host name and SSO client are being made; a refusal fails at once, an unavailable upstream at the deadline"},
-	{Status: Provisioning, Deadline: time.Hour, OnDeadline: TimedOut,
+	{Status: Provisioning, Loop: "provisioning_kafka", Deadline: time.Hour, OnDeadline: TimedOut,
 		Doc: "handed to the agent of its cluster; without a cluster it is placed again"},
 	{Status: Ready, Doc: "usable"},
 	{Status: Failed, Doc: "failed_reason says why; the agent may still report it ready"},
-	{Status: Deprovision, Doc: "deletion was asked for; the agent removes the instance"},
-	{Status: Deleting, Loop: "deleting_kafka", Doc: "gone from the data plane; everything outside is being removed"},
+	{Status: Deprovision, Loop: "deleting_kafka", AtOnce: true, Doc: "deletion was asked for; the agent removes the instance"},
+	{Status: Deleting, Loop: "deleting_kafka", AtOnce: true, Doc: "gone from the data plane; everything outside is being removed"},
 	{Status: Suspending, Doc: "the agent takes the workload down"},
 	{Status: Suspended, Doc: "no workload runs; the data is kept"},
-	{Status: Resuming, Deadline: time.Hour, OnDeadline: TimedOut, Doc: "the agent brings the workload back"},
+	{Status: Resuming, Loop: "provisioning_kafka", Deadline: time.Hour, OnDeadline: TimedOut, Doc: "the agent brings the workload back"},
 }
 
 // transitions is every change of status in this system. Data only: who decides
@@ -171,7 +172,7 @@ func (s Status) InDeletion() bool { return s == Deprovision || s == Deleting }
 func (s Status) dueAt(entered time.Time) time.Time {
 	info := s.Info()
 	switch {
-	case info.Loop != "" || s == Deprovision:
+	case info.AtOnce:
 		return entered
 	case info.Deadline > 0:
 		return entered.Add(info.Deadline)

@@ -134,6 +134,10 @@ func (s strict) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = reply.Body.Close()
 		return nil, fmt.Errorf("a reply of type %q, not JSON", media)
 	}
+	if succeeded && r.Method == http.MethodDelete && reply.StatusCode != http.StatusNoContent {
+		_ = reply.Body.Close()
+		return nil, fmt.Errorf("status %d for a deletion: something else than the SSO may have answered", reply.StatusCode)
+	}
 	return reply, nil
 }
 
