@@ -1,0 +1,86 @@
+# Everything that people and machines run. `make help` explains it.
+# Needed: Go, git, make and a C compiler (for the race detector). The rest comes by itself.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# A checkout of another user must build too, where git refuses to answer.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION := $(shell git rev-parse --verify -q HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+
+TOOL := go tool -modfile=tools/go.mod
+TEST_TIMEOUT ?= 9m
+FRESH := .run/fresh
+
+##@ See it work
+.PHONY: demo
+demo: postgres build ## Show one Kafka from request to gone, messages included, in a world of its own
+	@bin/sandbox demo
+
+.PHONY: run
+run: postgres build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none
+	@exec bin/sandbox run
+
+##@ Check it
+.PHONY: test
+test: postgres ## Run every test with the race detector
+	scripts/with-postgres go test -race -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: verify
+verify: ## Check that the source is as it should be: fresh, formatted, linted, tidy, lawful
+	@echo "==> go.mod is tidy"
+	go mod tidy -diff
+	@echo "==> generated code is fresh"
+	@rm -rf $(FRESH) && mkdir -p $(FRESH)
+	@$(MAKE) generate-code PUBLIC=$(FRESH)/public.gen.go AGENT=$(FRESH)/agent.gen.go
+	diff -q $(FRESH)/public.gen.go pkg/api/public/public.gen.go
+	diff -q $(FRESH)/agent.gen.go pkg/api/agent/agent.gen.go
+	@echo "==> code is formatted"
+	@unformatted=$$(gofmt -l cmd internal openapi pkg test); if [[ -n "$$unformatted" ]]; then echo "gofmt -w $$unformatted"; exit 1; fi
+	@echo "==> import law holds, generated pages are fresh"
+	go test ./test/arch/...
+	@echo "==> vet and lint"
+	go vet ./...
+	@$(MAKE) lint
+	@echo "==> verified"
+
+.PHONY: lint
+lint: ## Run the linters
+	$(TOOL) golangci-lint run ./...
+
+##@ Build it
+.PHONY: build
+build: ## Build the fleet manager (static) and the sandbox into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kas-fleet-manager ./cmd/kas-fleet-manager
+	CGO_ENABLED=0 go build -trimpath -o bin/sandbox ./cmd/sandbox
+
+.PHONY: generate
+generate: generate-code ## Write anew what is generated: wire types from openapi/, pages of docs/ from the code
+	go test ./test/arch/... -update
+
+PUBLIC ?= pkg/api/public/public.gen.go
+AGENT ?= pkg/api/agent/agent.gen.go
+
+.PHONY: generate-code
+generate-code:
+	$(TOOL) oapi-codegen -config openapi/public.cfg.yaml -o $(PUBLIC) openapi/kas-fleet-manager.yaml
+	$(TOOL) oapi-codegen -config openapi/agent.cfg.yaml -o $(AGENT) openapi/kas-fleet-manager-private.yaml
+
+.PHONY: postgres
+postgres: ## Install PostgreSQL's programs if they are missing (Debian: with apt-get)
+	@scripts/install-postgres
+
+.PHONY: clean
+clean: ## Remove what was built, and stop and remove the sandbox's databases
+	@go build -o bin/pgserver ./test/postgres/cmd/pgserver
+	@for state in $$(find .run -name server.json 2>/dev/null); do bin/pgserver remove --dir "$$(dirname "$$state")" || true; done
+	rm -rf bin .run
+
+.PHONY: help
+help: ## Explain the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const environmentFile = "sandbox.env"
+
+// variable is one line of sandbox.env.
+type variable struct{ name, value string }
+
+func (w *world) makeTokens() (map[string]string, error) {
+	tokens := map[string]string{}
+	for name, user := range tokenOwners() {
+		token, err := w.upstreams.SSO.UserToken(user)
+		if err != nil {
+			return nil, fmt.Errorf("making a token: %w", err)
+		}
+		tokens[name] = token
+	}
+	var err error
+	tokens["OFFLINE_TOKEN"], err = w.upstreams.SSO.OfflineToken("alice")
+	return tokens, err
+}
+
+// environment is all that a client of the world needs to know.
+func (w *world) environment() []variable {
+	p, first, all := w.ports, w.ports.Replicas[0], clusters()
+	agent, _ := w.upstreams.SSO.Client(accountRealm, agentClient(all[0].ID))
+	other, _ := w.upstreams.SSO.Client(accountRealm, agentClient(all[1].ID))
+	list := []variable{
+		{"API_URL", address(first.API)},
+		{"API_URLS", w.join(func(r replicaPorts) int { return r.API })},
+		{"METRICS_URL", address(first.Metrics)},
+		{"METRICS_URLS", w.join(func(r replicaPorts) int { return r.Metrics })},
+		{"HEALTH_URL", address(first.Health)},
+		{"HEALTH_URLS", w.join(func(r replicaPorts) int { return r.Health })},
+		{"GATEWAY_URL", address(p.Gateway)},
+		{"SSO_URL", address(p.SSO)},
+		{"SANDBOX_ADMIN_URL", address(p.Admin)},
+		{"OCM_URL", address(p.OCM)},
+		{"ROUTE53_URL", address(p.Route53)},
+		{"DATABASE_URL", w.database.url},
+		{"KAFKA_ROUTER_ADDR", local(p.Router)},
+		{"KAFKA_CA_FILE", w.folder.file("ca.pem")},
+		{"SIGNING_KEY_FILE", w.folder.file("signing-key.pem")},
+		{"SIGNING_KID", w.upstreams.SSO.SigningKID(customerRealm)},
+		{"CLUSTER_ID", all[0].ID},
+		{"CLUSTER_DNS", all[0].DNS},
+		{"AGENT_CLIENT_ID", agent.ClientID},
+		{"AGENT_CLIENT_SECRET", agent.Secret},
+		{"OTHER_CLUSTER_ID", all[1].ID},
+		{"OTHER_CLUSTER_DNS", all[1].DNS},
+		{"OTHER_AGENT_CLIENT_ID", other.ClientID},
+		{"OTHER_AGENT_CLIENT_SECRET", other.Secret},
+		{"FLEET_MANAGER_PIDS", joined(w.fleet.pids())},
+		{"SANDBOX_PID", strconv.Itoa(os.Getpid())},
+		{"POSTGRES_PID", pidText(w.database.pid)},
+	}
+	names := make([]string, 0, len(w.tokens))
+	for name := range w.tokens {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		list = append(list, variable{name, w.tokens[name]})
+	}
+	return list
+}
+
+func (w *world) join(port func(replicaPorts) int) string {
+	var urls []string
+	for _, r := range w.ports.Replicas {
+		urls = append(urls, address(port(r)))
+	}
+	return strings.Join(urls, " ")
+}
+
+func joined(pids []int) string {
+	var texts []string
+	for _, pid := range pids {
+		texts = append(texts, pidText(pid))
+	}
+	return strings.Join(texts, " ")
+}
+
+// pidText is empty for a process that is not ours.
+func pidText(pid int) string {
+	if pid == 0 {
+		return ""
+	}
+	return strconv.Itoa(pid)
+}
+
+// writeEnvironment writes sandbox.env.
+func (w *world) writeEnvironment() error {
+	w.written.Lock()
+	defer w.written.Unlock()
+	_, err := w.folder.write(environmentFile, shell(w.environment()))
+	return err
+}
+
+// refreshEnvironment writes it again when a replica has another pid.
+func (w *world) refreshEnvironment() {
+	w.written.Lock()
+	whole := w.whole
+	w.written.Unlock()
+	if !whole {
+		return
+	}
+	if err := w.writeEnvironment(); err != nil {
+		w.say("%s is out of date: %v", environmentFile, err)
+	}
+}
+
+// shell writes variables so that any POSIX shell reads them back unchanged.
+func shell(list []variable) string {
+	var b strings.Builder
+	for _, v := range list {
+		fmt.Fprintf(&b, "export %s='%s'\n", v.name, strings.ReplaceAll(v.value, "'", `'\''`))
+	}
+	return b.String()
+}
+
+const guide = `
+The world is up. Ctrl-C ends it.
+
+  API              %[1]s          metrics  %[2]s/metrics   health  %[3]s/healthcheck
+  gateway          %[4]s          SSO      %[5]s   sandbox admin  %[6]s
+  Kafka router     %[7]s     CA       %[8]s
+  users            alice bob carol mallory dave eve nora; the password is the name
+  logs             %[9]s
+
+Load the variables first; the commands below use them:
+
+  . %[10]s
+
+  # create a service account; its reply holds the credentials for Kafka
+  curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
+    -d '{"name":"my-account"}' $API_URL/api/kafkas_mgmt/v1/service_accounts
+  # create a Kafka
+  curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
+    -d '{"name":"my-kafka"}' "$API_URL/api/kafkas_mgmt/v1/kafkas?async=true"
+  # list, get, delete
+  curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas
+  curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID
+  curl -s -H "Authorization: Bearer $USER_TOKEN" -X DELETE "$API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID?async=true"
+  # resolve a bootstrap host as the DNS records say; the reply names the address to connect to
+  curl -s "$SANDBOX_ADMIN_URL/resolve?host=BOOTSTRAP_HOST"
+  # what an agent gets
+  curl -s -H "Authorization: Bearer $(curl -s -d grant_type=client_credentials -d client_id=$AGENT_CLIENT_ID \
+    -d client_secret=$AGENT_CLIENT_SECRET $SSO_URL/auth/realms/rhoas/protocol/openid-connect/token |
+    sed 's/.*"access_token":"\([^"]*\)".*/\1/')" $API_URL/api/kafkas_mgmt/v1/agent-clusters/$CLUSTER_ID/kafkas
+  # metrics, health, and how to break the upstreams
+  curl -s $METRICS_URL/metrics
+  curl -s $HEALTH_URL/healthcheck
+  curl -s $SANDBOX_ADMIN_URL/
+
+`
+
+// show tells how to use the world.
+func (w *world) show() {
+	first := w.ports.Replicas[0]
+	w.outLock.Lock()
+	defer w.outLock.Unlock()
+	_, _ = fmt.Fprintf(w.out, guide, address(first.API), address(first.Metrics), address(first.Health), address(w.ports.Gateway),
+		address(w.ports.SSO), address(w.ports.Admin), local(w.ports.Router), w.folder.file("ca.pem"),
+		w.folder.file("*.log"), w.folder.file(environmentFile))
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
+)
+
+// resolved parses arguments as the commands do.
+func resolved(t *testing.T, environment map[string]string, args ...string) (settings, error) {
+	t.Helper()
+	var s settings
+	fs := pflag.NewFlagSet("sandbox", pflag.ContinueOnError)
+	s.flags(fs, ".run")
+	require.NoError(t, fs.Parse(append([]string{"--fleet-manager=" + os.Args[0]}, args...)))
+	return s, s.resolve(fs, func(name string) string { return environment[name] })
+}
+
+func TestSettingsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{
+		"REPLICAS": "3", "PORT_OFFSET": "200", "AGENTS": "none", "SANDBOX_POLL": "1s", "DATABASE_URL": "postgres://h/d",
+	}
+	s, err := resolved(t, environment)
+	require.NoError(t, err)
+	require.Equal(t, 3, s.Replicas)
+	require.Equal(t, 200, s.Offset)
+	require.True(t, s.offsetGiven)
+	require.False(t, s.agents())
+	require.Equal(t, time.Second, s.Poll)
+	require.Equal(t, "postgres://h/d", s.DatabaseURL)
+
+	s, err = resolved(t, environment, "--replicas=1", "--agents=all")
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Replicas)
+	require.True(t, s.agents())
+}
+
+func TestMistakesInSettingsAreNamed(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"--replicas=0":             "REPLICAS: 0",
+		"--replicas=4":             "REPLICAS: 4",
+		"--port-offset=-1":         "PORT_OFFSET: -1",
+		"--port-offset=60000":      "PORT_OFFSET: 60000",
+		"--agents=some":            "AGENTS: \"some\"",
+		"--poll=1ms":               "SANDBOX_POLL: 1ms",
+		"--fleet-manager=/no/such": "make build",
+	} {
+		_, err := resolved(t, nil, args)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := resolved(t, map[string]string{"REPLICAS": "many"})
+	require.ErrorContains(t, err, "REPLICAS: ")
+}
+
+func TestPortsNeverMeet(t *testing.T) {
+	t.Parallel()
+	seen := map[int]string{}
+	for _, offset := range []int{0, 200, 400, 600, 20000} { // what help and messages suggest
+		for _, one := range portsOf(maxReplicas, offset).all() {
+			require.Empty(t, seen[one.port], "%s of offset %d", one.name, offset)
+			seen[one.port] = one.name
+		}
+	}
+}
+
+func TestATakenPortIsToldInOneLine(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	port := portOf(t, server)
+	err := ports{Gateway: port, Replicas: []replicaPorts{{}}}.check(t.Context())
+	require.ErrorContains(t, err, "(gateway)")
+	require.NotContains(t, err.Error(), "\n")
+}
+
+func portOf(t *testing.T, server *httptest.Server) int {
+	t.Helper()
+	u, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(u.Port())
+	require.NoError(t, err)
+	return port
+}
+
+func TestAShellReadsTheEnvironmentBack(t *testing.T) {
+	t.Parallel()
+	nasty := `it's "$HOME" \ ` + "`date`\n*"
+	path := filepath.Join(t.TempDir(), environmentFile)
+	require.NoError(t, os.WriteFile(path, []byte(shell([]variable{{"NASTY", nasty}, {"PLAIN", "1 2"}})), 0o600))
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", `. "$1"; printf %s "$NASTY|$PLAIN"`, "sh", path).Output()
+	require.NoError(t, err)
+	require.Equal(t, nasty+"|1 2", string(out))
+}
+
+// echo answers with its name and what it was asked.
+func echo(t *testing.T, name string) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, name+" "+r.URL.RequestURI()+" "+string(body))
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestGatewayRoutes(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	handler := gateway(ports{
+		OCM: portOf(t, echo(t, "ocm")), SSO: portOf(t, echo(t, "sso")),
+		// A replica that is down costs no request.
+		Replicas: []replicaPorts{{API: portOf(t, echo(t, "fleet"))}, {API: portOf(t, gone)}},
+	})
+	ask := func(path, body string) string {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)))
+		return w.Body.String()
+	}
+	for range 4 {
+		require.Equal(t, "fleet /api/kafkas_mgmt/v1/kafkas?async=true hello", ask("/api/kafkas_mgmt/v1/kafkas?async=true", "hello"))
+	}
+	require.Equal(t, "fleet /api/kafkas_mgmt ", ask("/api/kafkas_mgmt", ""))
+	require.Equal(t, "ocm /api/accounts_mgmt/v1/current_account ", ask("/api/accounts_mgmt/v1/current_account", ""))
+	require.Equal(t, "ocm /api/authorizations/v1/self_terms_review x", ask("/api/authorizations/v1/self_terms_review", "x"))
+	require.Equal(t, "ocm /api/clusters_mgmt/v1/clusters?search=a ", ask("/api/clusters_mgmt/v1/clusters?search=a", ""))
+	require.Equal(t, "sso /auth/realms/redhat-external/apis/service_accounts/v1?max=1 ", ask("/apis/service_accounts/v1?max=1", ""))
+	require.Contains(t, ask("/elsewhere", ""), "the gateway knows no service at /elsewhere")
+}
+
+func TestTheFleetManagerCanReadItsFiles(t *testing.T) {
+	t.Parallel()
+	_, err := quota.Parse("quota list", []byte(quotaList()))
+	require.NoError(t, err)
+	file, err := cluster.ParseFile("cluster list", []byte(clusterList()))
+	require.NoError(t, err)
+	require.Len(t, file.Entries, len(clusters()))
+}
+
+func TestOneWorldAFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := claimFolder(dir, 0)
+	require.NoError(t, err)
+	second, err := claimFolder(dir, 200)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, "offset-200"), second.path)
+	_, err = claimFolder(dir, 200)
+	require.ErrorContains(t, err, "worlds live in")
+	first.release()
+	again, err := claimFolder(dir, 200)
+	require.NoError(t, err)
+	require.Equal(t, dir, again.path)
+
+	path, err := again.write("secrets/one", "hush")
+	require.NoError(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
