@@ -1,0 +1,127 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+	"github.com/kas-fleet/kas-fleet-manager/openapi"
+)
+
+// specs are the documents that replies are held against.
+type specs struct {
+	public, agent *spec
+}
+
+type spec struct {
+	router routers.Router
+	fault  *openapi3.Schema // of all error bodies
+}
+
+// Reading the documents takes longer than a test may; they never change.
+var readSpecs = sync.OnceValues(func() (*specs, error) {
+	public, err := readSpec(openapi.PublicYAML())
+	if err != nil {
+		return nil, fmt.Errorf("reading the customers' specification: %w", err)
+	}
+	agent, err := readSpec(openapi.AgentYAML())
+	if err != nil {
+		return nil, fmt.Errorf("reading the agents' specification: %w", err)
+	}
+	return &specs{public: public, agent: agent}, nil
+})
+
+func loadSpecs(t *testing.T) *specs {
+	t.Helper()
+	all, err := readSpecs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func readSpec(document []byte) (*spec, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		return nil, err
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		return nil, err
+	}
+	fault := doc.Components.Schemas["Error"]
+	if fault == nil {
+		return nil, errors.New("no schema Error")
+	}
+	return &spec{router: router, fault: fault.Value}, nil
+}
+
+// check tells how a reply differs from what was promised.
+func (s *specs) check(r *http.Request, reply Response) error {
+	operation := reply.Header.Get(httpx.OperationIDHeader)
+	if len(operation) != 20 {
+		return fmt.Errorf("the operation id is %q", operation)
+	}
+	document := s.public
+	if strings.Contains(r.URL.Path, "/agent-clusters/") {
+		document = s.agent
+	}
+	if reply.Status >= http.StatusBadRequest {
+		if err := document.checkFault(reply, operation); err != nil {
+			return err
+		}
+	}
+	r = r.Clone(context.Background())
+	r.URL.Path = strings.TrimSuffix(r.URL.Path, "/") // as the service takes it
+	route, params, err := document.router.FindRoute(r)
+	if err != nil {
+		if reply.Status < http.StatusBadRequest {
+			return fmt.Errorf("an undocumented path answers %d", reply.Status)
+		}
+		return nil
+	}
+	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 reply.Status,
+		Header:                 reply.Header,
+		Body:                   io.NopCloser(bytes.NewReader(reply.Body)),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
+}
+
+func (s *spec) checkFault(reply Response, operation string) error {
+	if kind := reply.Header.Get("Content-Type"); kind != "application/json" {
+		return fmt.Errorf("an error has the type %q", kind)
+	}
+	var body map[string]any
+	if err := json.Unmarshal(reply.Body, &body); err != nil {
+		return fmt.Errorf("an error is no JSON: %w", err)
+	}
+	if body["operation_id"] != operation {
+		return fmt.Errorf("the error's operation id is %v, the header's %s", body["operation_id"], operation)
+	}
+	return s.fault.VisitJSON(body)
+}
+
+// judge fails the test when a reply is not what was promised. It may run on any goroutine.
+func (w *World) judge(r *http.Request, reply Response) {
+	if err := w.specs.check(r, reply); err != nil {
+		w.t.Errorf("%s %s answered %d %s\nwhich does not fit the specification: %v", r.Method, r.URL.Path, reply.Status, reply.Body, err)
+	}
+	if reply.Status >= http.StatusInternalServerError && !w.o.faulty {
+		w.t.Errorf("%s %s answered %d %s", r.Method, r.URL.Path, reply.Status, reply.Body)
+	}
+}
