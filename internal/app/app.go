@@ -77,8 +77,8 @@ func (a *App) Run(ctx context.Context) error {
 	defer stopServing()
 	group, failing := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.servers.run(serving, failing) })
-	a.workers.run(group, failing)
-	a.runWatchers(group, failing)
+	a.workers.run(failing, group)
+	a.runWatchers(failing, group)
 	group.Go(func() error {
 		<-failing.Done()
 		a.servers.health.Drain()
@@ -96,7 +96,7 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // runWatchers keeps fresh what comes from files and from the SSO.
-func (a *App) runWatchers(group *errgroup.Group, ctx context.Context) {
+func (a *App) runWatchers(ctx context.Context, group *errgroup.Group) {
 	for _, run := range []func(context.Context){
 		a.domain.guard.Run, a.domain.rules.Run, a.domain.clusterFile.Run, a.domain.exempt.Run,
 	} {
@@ -126,7 +126,7 @@ func (a *App) Close() error {
 	return nil
 }
 
-// APIAddress, MetricsAddress and HealthAddress say where the servers listen.
+// APIAddress is the address of the API server.
 func (a *App) APIAddress() string { return a.servers.api.Address() }
 
 // MetricsAddress is the address of the metrics server.

@@ -23,10 +23,10 @@ const (
 // on the listener's goroutine and must not block. It returns nil when ctx ends.
 func (d *DB) Listen(ctx context.Context, channel string, onConnect func(), onNotify func(payload string)) error {
 	gap := listenFirstGap
-	for ctx.Err() == nil {
+	for {
 		err := d.listenOnce(ctx, channel, func() { gap = listenFirstGap; onConnect() }, onNotify)
 		if ctx.Err() != nil {
-			break
+			return nil //nolint:nilerr // a listener that was asked to end has not failed
 		}
 		d.logger.WarnContext(ctx, "listener lost its connection", "channel", channel, "error", err)
 		pause := time.NewTimer(gap/2 + rand.N(gap/2))
@@ -37,7 +37,6 @@ func (d *DB) Listen(ctx context.Context, channel string, onConnect func(), onNot
 		pause.Stop()
 		gap = min(2*gap, listenLastGap)
 	}
-	return nil
 }
 
 func (d *DB) listenOnce(ctx context.Context, channel string, onConnect func(), onNotify func(string)) error {

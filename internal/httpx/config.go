@@ -53,7 +53,7 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// API, Metrics and Health give the options of one server each.
+// API gives the options of the API server.
 func (c *Config) API() ServerOptions { return c.server("api", c.APIAddress, c.APITLS) }
 
 // Metrics gives the options of the metrics server.

@@ -29,7 +29,7 @@ type Errors struct {
 // become code 9: the log and the reporter learn the cause, the client does not.
 // An error with a RetryAfter() time.Duration adds the header of that name.
 func (e *Errors) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	if fault, ok := bodyFault(err); ok {
+	if ok, fault := bodyFault(err); ok {
 		err = fault
 	}
 	found := apierr.From(err)
@@ -73,7 +73,7 @@ func (e *Errors) ResponseError(w http.ResponseWriter, r *http.Request, err error
 // cannot be decoded: code 17, with words for what the sender can mend.
 func (e *Errors) RequestError(w http.ResponseWriter, r *http.Request, err error) {
 	var known *apierr.Error
-	if _, ok := bodyFault(err); !ok && !errors.As(err, &known) {
+	if ok, _ := bodyFault(err); !ok && !errors.As(err, &known) {
 		err = unreadable(err, describe(err))
 	}
 	e.WriteError(w, r, err)
@@ -82,16 +82,16 @@ func (e *Errors) RequestError(w http.ResponseWriter, r *http.Request, err error)
 // bodyFault knows the errors of reading a request's body, wherever they come up.
 // It leaves out those of encoding/json, which elsewhere than in RequestError may
 // concern a reply or an upstream and so be our own fault.
-func bodyFault(err error) (error, bool) {
+func bodyFault(err error) (known bool, told error) {
 	var tooLarge *http.MaxBytesError
 	var bad malformed
 	switch {
 	case errors.As(err, &tooLarge):
-		return unreadable(err, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)), true
+		return true, unreadable(err, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit))
 	case errors.As(err, &bad):
-		return unreadable(err, bad.Error()), true
+		return true, unreadable(err, bad.Error())
 	}
-	return nil, false
+	return false, nil
 }
 
 // describe says what is wrong with a body or a parameter.

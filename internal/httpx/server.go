@@ -95,7 +95,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.WarnContext(ctx, "requests were cut at the end of the drain", "server", s.name)
 		err = s.server.Close()
 	}
-	<-ended
+	if stopped := <-ended; !errors.Is(stopped, http.ErrServerClosed) {
+		err = errors.Join(err, stopped)
+	}
 	if err != nil {
 		return fmt.Errorf("stopping the %s server: %w", s.name, err)
 	}

@@ -148,7 +148,7 @@ func TestTLSReloadsTheCertificate(t *testing.T) {
 
 	presented := func() int64 {
 		// The chain is not of interest here, only which certificate is served.
-		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}} //nolint:gosec // see above
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}
 		conn, err := dialer.DialContext(t.Context(), "tcp", server.Address())
 		require.NoError(t, err)
 		defer conn.Close()
@@ -162,7 +162,7 @@ func TestTLSReloadsTheCertificate(t *testing.T) {
 	require.EqualValues(t, 1, presented(), "the last good pair stays")
 	writePair(t, o.CertFile, o.KeyFile, "b.example.test", 2)
 	require.EqualValues(t, 2, presented())
-	old := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}} //nolint:gosec // must fail
+	old := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}}
 	_, err = old.DialContext(t.Context(), "tcp", server.Address())
 	require.Error(t, err)
 }

@@ -103,7 +103,7 @@ func Check(ctx context.Context, d *db.DB) error {
 func Fingerprint() string {
 	sum := sha256.New()
 	for _, m := range all() {
-		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", m.id, m.up, m.down)
+		_, _ = fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", m.id, m.up, m.down)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }

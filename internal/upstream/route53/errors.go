@@ -15,7 +15,7 @@ import (
 var (
 	ErrNotFound    = errors.New("not known to Route 53")
 	ErrThrottled   = errors.New("throttled by Route 53")
-	ErrUnavailable = errors.New("Route 53 is unavailable")
+	ErrUnavailable = errors.New("unavailable at Route 53")
 	ErrRefused     = errors.New("refused by Route 53")
 )
 

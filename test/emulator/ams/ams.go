@@ -137,7 +137,7 @@ func (e *AMS) addOrganisation(o Organisation) *organisation {
 	return fresh
 }
 
-func (e *AMS) addAccount(a Account) *account {
+func (e *AMS) addAccount(a Account) {
 	org := e.organisation(a.OrgExternalID)
 	if org == nil {
 		org = e.addOrganisation(Organisation{ExternalID: a.OrgExternalID})
@@ -147,7 +147,6 @@ func (e *AMS) addAccount(a Account) *account {
 	}
 	fresh := &account{Account: a, id: a.ID, org: org}
 	e.accounts = append(e.accounts, fresh)
-	return fresh
 }
 
 func (e *AMS) organisation(externalID string) *organisation {

@@ -47,33 +47,39 @@ func options() ams.Options {
 	}
 }
 
-func reserve(ctx context.Context, t *testing.T, conn *sdk.Connection, user, id, model string, count int) (*amsv1.ClusterAuthorizationResponse, error) {
+// wish is what a reservation asks for.
+type wish struct {
+	user, cluster, model string
+	count                int
+}
+
+func reserve(t *testing.T, conn *sdk.Connection, w wish) (*amsv1.ClusterAuthorizationResponse, error) {
 	t.Helper()
-	body, err := amsv1.NewClusterAuthorizationRequest().AccountUsername(user).ProductID("RHOSAK").ClusterID(id).ExternalClusterID(id).Reserve(true).
-		Resources(amsv1.NewReservedResource().ResourceName("rhosak").BillingModel(amsv1.BillingModel(model)).Count(count)).Build()
+	body, err := amsv1.NewClusterAuthorizationRequest().AccountUsername(w.user).ProductID("RHOSAK").ClusterID(w.cluster).ExternalClusterID(w.cluster).Reserve(true).
+		Resources(amsv1.NewReservedResource().ResourceName("rhosak").BillingModel(amsv1.BillingModel(w.model)).Count(w.count)).Build()
 	require.NoError(t, err)
-	answer, err := conn.AccountsMgmt().V1().ClusterAuthorizations().Post().Request(body).SendContext(ctx)
+	answer, err := conn.AccountsMgmt().V1().ClusterAuthorizations().Post().Request(body).SendContext(t.Context())
 	return answer.Response(), err
 }
 
 func TestQuotaIsReservedOncePerCluster(t *testing.T) {
 	t.Parallel()
 	state, conn := dial(t, options())
-	first, err := reserve(t.Context(), t, conn, "alice", "k1", "standard", 1)
+	first, err := reserve(t, conn, wish{"alice", "k1", "standard", 1})
 	require.NoError(t, err)
 	require.True(t, first.Allowed())
-	again, err := reserve(t.Context(), t, conn, "alice", "k1", "standard", 1)
+	again, err := reserve(t, conn, wish{"alice", "k1", "standard", 1})
 	require.NoError(t, err)
 	require.Equal(t, first.Subscription().ID(), again.Subscription().ID())
 
-	over, err := reserve(t.Context(), t, conn, "alice", "k2", "standard", 2)
+	over, err := reserve(t, conn, wish{"alice", "k2", "standard", 2})
 	require.NoError(t, err)
 	require.False(t, over.Allowed())
-	market, err := reserve(t.Context(), t, conn, "alice", "k3", "marketplace-aws", 1)
+	market, err := reserve(t, conn, wish{"alice", "k3", "marketplace-aws", 1})
 	require.NoError(t, err)
 	require.True(t, market.Allowed())
 	for _, user := range []string{"eve", "nobody"} {
-		_, err = reserve(t.Context(), t, conn, user, "k4", "standard", 1)
+		_, err = reserve(t, conn, wish{user, "k4", "standard", 1})
 		require.Error(t, err)
 	}
 	require.Len(t, state.Subscriptions(), 2)
@@ -90,11 +96,11 @@ func TestQuotaIsReservedOncePerCluster(t *testing.T) {
 	gone, err := subscriptions.Subscription(id).Delete().SendContext(t.Context())
 	require.Error(t, err)
 	require.Equal(t, http.StatusNotFound, gone.Status())
-	over, err = reserve(t.Context(), t, conn, "alice", "k2", "standard", 2)
+	over, err = reserve(t, conn, wish{"alice", "k2", "standard", 2})
 	require.NoError(t, err)
 	require.True(t, over.Allowed(), "deleting gave the quota back")
 	state.SetAllowed("1", ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 3})
-	more, err := reserve(t.Context(), t, conn, "alice", "k5", "standard", 1)
+	more, err := reserve(t, conn, wish{"alice", "k5", "standard", 1})
 	require.NoError(t, err)
 	require.True(t, more.Allowed())
 }
@@ -102,7 +108,7 @@ func TestQuotaIsReservedOncePerCluster(t *testing.T) {
 func TestQuotaCostAlwaysHasAnItem(t *testing.T) {
 	t.Parallel()
 	_, conn := dial(t, options())
-	_, err := reserve(t.Context(), t, conn, "alice", "k1", "standard", 1)
+	_, err := reserve(t, conn, wish{"alice", "k1", "standard", 1})
 	require.NoError(t, err)
 	for external, want := range map[string]int{"1": 2, "2": 1} {
 		orgs, err := conn.AccountsMgmt().V1().Organizations().List().Search("external_id='" + external + "'").SendContext(t.Context())

@@ -126,8 +126,9 @@ func (e *OCM) addIdentityProvider(w http.ResponseWriter, r *http.Request, c *clu
 		}
 	}
 	e.last++
-	in["id"] = fmt.Sprintf("2%031x", e.last)
-	c.idps.put(in["id"].(string), in)
+	id := fmt.Sprintf("2%031x", e.last)
+	in["id"] = id
+	c.idps.put(id, in)
 	wire.Reply(w, http.StatusCreated, in)
 }
 

@@ -278,5 +278,9 @@ func freePort(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("choosing a port: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	address, ok := listener.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, fmt.Errorf("choosing a port: unexpected address %s", listener.Addr())
+	}
+	return address.Port, nil
 }
