@@ -76,17 +76,20 @@ func TestWindow04ASlowUpstreamHoldsUpNoOrder(t *testing.T) {
 
 func TestWindow05AnInstanceWhoseClusterVanishedIsPlacedAgain(t *testing.T) {
 	t.Parallel()
-	h := harness.New(t, twoClusters)
-	speak := withoutVersions(h)
+	h := harness.New(t, harness.ManualAgents(), twoClusters)
+	withoutVersions(h)
 	k := h.As(harness.Alice).CreateKafka("one")
 	h.WaitRow(k.ID, "a try", func(k kafka.Kafka) bool { return k.Status == kafka.Accepted && k.Attempts > 0 })
-	h.Rewrite("dataplane-cluster-config-file", "clusters: []")
-	h.Exec("UPDATE clusters SET deleted_at = now() WHERE cluster_id = ?", harness.ClusterOne)
+	// An operator gives the cluster up: first in the list, then for good.
 	h.Rewrite("dataplane-cluster-config-file", "clusters:\n- {name: mk-c2, cluster_id: "+harness.ClusterTwo+
 		", cloud_provider: aws, region: us-east-1, multi_az: true, schedulable: true, kafka_instance_limit: 5}\n")
-	speak()
-	row := h.WaitStatus(k.ID, kafka.Ready)
-	require.Equal(t, harness.ClusterTwo, row.ClusterID)
+	h.Until("the new list", func() (bool, string) { return !h.Cluster(harness.ClusterOne).Schedulable, "the old one" })
+	h.Exec("UPDATE clusters SET deleted_at = now() WHERE cluster_id = ?", harness.ClusterOne)
+	two := h.Agent(harness.ClusterTwo)
+	require.NoError(t, h.Within(func(ctx context.Context) error { return two.PushClusterStatus(ctx, true) }))
+	require.Equal(t, harness.ClusterTwo, h.WaitStatus(k.ID, kafka.Provisioning).ClusterID)
+	two.Ready(k.ID)
+	h.WaitStatus(k.ID, kafka.Ready)
 }
 
 func TestWindow07ACanaryMadeByACallThatWasGivenUpIsFoundAgain(t *testing.T) {
