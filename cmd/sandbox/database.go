@@ -48,6 +48,9 @@ func startDatabase(ctx context.Context, f *folder) (*database, error) {
 	if d.server, err = startServer(ctx, dir); err == nil {
 		err = d.createEmpty(ctx)
 	}
+	if err == nil {
+		err = d.claimOwn(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting PostgreSQL: %w", err), d.close())
 	}
@@ -90,6 +93,16 @@ func (d *database) createEmpty(ctx context.Context) error {
 	u.Path = "/" + databaseName
 	d.url = u.String()
 	d.pid, err = d.server.PID()
+	return err
+}
+
+// claimOwn keeps other worlds from taking the database by its URL.
+func (d *database) claimOwn(ctx context.Context) error {
+	var err error
+	if d.claim, err = pgx.Connect(ctx, d.url); err != nil {
+		return err
+	}
+	_, err = d.claim.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", sandboxLock)
 	return err
 }
 

@@ -60,7 +60,7 @@ func accounts() []ams.Account {
 	var all []ams.Account
 	for _, u := range people() {
 		if u.OrgID != "" {
-			all = append(all, ams.Account{Username: u.Username, OrgExternalID: u.OrgID})
+			all = append(all, ams.Account{ID: u.AccountID, Username: u.Username, OrgExternalID: u.OrgID})
 		}
 	}
 	return all

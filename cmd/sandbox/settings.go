@@ -51,7 +51,9 @@ func (s *settings) flags(fs *pflag.FlagSet, folder string) {
 func (s *settings) resolve(fs *pflag.FlagSet, getenv func(string) string) error {
 	for flag, variable := range variables() {
 		value := getenv(variable)
-		if value == "" || fs.Changed(flag) {
+		// A shell that sourced another world's sandbox.env has that world's database, which is not given to this one.
+		sourced := flag == "database-url" && getenv("SANDBOX_PID") != ""
+		if value == "" || sourced || fs.Changed(flag) {
 			continue
 		}
 		if err := fs.Set(flag, value); err != nil {

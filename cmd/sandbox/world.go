@@ -59,7 +59,11 @@ func (w *world) open(ctx context.Context) (err error) {
 	if w.folder, err = claimFolder(w.settings.Folder, w.settings.Offset); err != nil {
 		return err
 	}
-	w.onClose(func() error { w.folder.release(); return nil })
+	w.onClose(func() error {
+		_ = os.Remove(w.folder.file(environmentFile)) // what it names is gone
+		w.folder.release()
+		return nil
+	})
 	_ = os.Remove(w.folder.file(environmentFile)) // of a world before, it would lead astray
 	c := newCredentials()
 	if err := w.openOutside(ctx, c); err != nil {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -20,6 +21,21 @@ func readList(enabled bool, path, usualPath string, logger *slog.Logger) (*confi
 		Path: path, Fallback: configfile.Fallback{Path: usualPath, Content: []byte("[]")},
 		Parse: parseList, Logger: logger,
 	})
+}
+
+// CheckFiles tells what is wrong with the files that New will read.
+func (c Config) CheckFiles() error {
+	quiet := slog.New(slog.DiscardHandler)
+	_, deny := readList(c.EnableDenyList, c.DenyListFile, defaultDenyFile, quiet)
+	_, allow := readList(c.EnableAccessList, c.AccessListFile, defaultAccessFile, quiet)
+	return errors.Join(about("deny-list-config-file", deny), about("access-list-config-file", allow))
+}
+
+func about(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", flag, err)
 }
 
 // parseList takes numbers as they are written, since organisation ids often go without quotes.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -63,8 +64,23 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 		},
 		Metrics: httpx.NewMetrics(a.registry), Actions: actions,
 		LargeBodies: []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
+		Timeouts:    timeouts(),
 		FirstValue:  []string{"async", "page", "size", "orderBy", "search", "client_id"},
 	})
+}
+
+// timeouts are shorter than usual where only the database is asked, so that one
+// which hangs is told before the clients give up; agents wait ten seconds.
+func timeouts() map[string]time.Duration {
+	const v1 = "/api/kafkas_mgmt/v1"
+	return map[string]time.Duration{
+		v1 + "/kafkas":                            6 * time.Second,
+		v1 + "/kafkas/{id}":                       15 * time.Second, // a new owner is looked up at the accounts service
+		v1 + "/agent-clusters/{id}":               6 * time.Second,
+		v1 + "/agent-clusters/{id}/status":        6 * time.Second,
+		v1 + "/agent-clusters/{id}/kafkas":        9 * time.Second,
+		v1 + "/agent-clusters/{id}/kafkas/status": 9 * time.Second,
+	}
 }
 
 func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
@@ -106,7 +122,7 @@ func (a *App) ssoProvider() serviceaccounthttp.SSO {
 func (a *App) agentSettings() kafkahttp.AgentSettings {
 	realm, k := a.upstreams.sso.Realm(), a.config.Kafka
 	return kafkahttp.AgentSettings{
-		Auth: k.EnableAuth, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
+		Build: a.commit, Auth: k.EnableAuth, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
 		UserNameClaim: k.UserNameClaim, FallbackUserClaim: k.FallbackUserClaim, TLSTrustedCert: a.domain.ssoCertificate,
 		FurtherOwners: a.domain.furtherOwners, MaxSessionLifetime: kafka.SessionLifetime,
 	}

@@ -43,17 +43,12 @@ type Options struct {
 }
 
 // New makes a replica and binds its addresses; Run serves.
-func New(ctx context.Context, o Options) (a *App, err error) {
-	a = &App{config: o.Config, commit: o.Commit, logger: o.Logger, registry: prometheus.NewRegistry()}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.Close())
-		}
-	}()
+func New(ctx context.Context, o Options) (*App, error) {
+	a := &App{config: o.Config, commit: o.Commit, logger: o.Logger, registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context) error{a.openReporter, a.openDatabase, a.openUpstreams, a.openDomain, a.openServers, a.openWorkers} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.Close())
 		}
 	}
 	return a, nil

@@ -61,6 +61,23 @@ func Rooms(clusters []Cluster, used []Usage, regions *catalog.Catalog) []Room {
 	return out
 }
 
+// Drifts compares the room that each cluster counts as taken with what its
+// instances take: anything but zero means that room was lost or given twice.
+func Drifts(clusters []Cluster, used []Usage) map[string]int {
+	drifts := map[string]int{}
+	for _, c := range clusters {
+		if c.ProviderID() != "" {
+			drifts[c.ProviderID()] = c.CapacityUsed
+		}
+	}
+	for _, u := range used {
+		if _, ok := drifts[u.ClusterID]; ok {
+			drifts[u.ClusterID] -= u.Units
+		}
+	}
+	return drifts
+}
+
 // regionLimit is the limit of the cluster's region; a type that the region does
 // not offer has no room there.
 func regionLimit(regions *catalog.Catalog, c Cluster, instanceType string) float64 {

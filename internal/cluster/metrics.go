@@ -20,6 +20,7 @@ type Metrics struct {
 	max           *prometheus.GaugeVec
 	used          *prometheus.GaugeVec
 	available     *prometheus.GaugeVec
+	drift         *prometheus.GaugeVec
 
 	mutex sync.Mutex
 	rooms map[string]prometheus.Labels // series that are shown now
@@ -48,8 +49,9 @@ func NewMetrics(reg prometheus.Registerer, c Config) *Metrics {
 		max:           gauge("cluster_status_capacity_max", "Streaming units that a cluster may hold", room...),
 		used:          gauge("cluster_status_capacity_used", "Streaming units that a cluster holds", room...),
 		available:     gauge("cluster_status_capacity_available", "Streaming units that a cluster could still take", room...),
+		drift:         gauge("cluster_capacity_drift", "Streaming units counted as taken on a cluster less those that its instances take; anything but 0 wants a look", "cluster_id"),
 	}
-	reg.MustRegister(m.createSeconds, m.success, m.total, m.addonFailures, m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available)
+	reg.MustRegister(m.createSeconds, m.success, m.total, m.addonFailures, m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift)
 	m.createSeconds.WithLabelValues("cluster_create")
 	for _, operation := range []string{"create", "delete", "hard_delete"} {
 		m.total.WithLabelValues(operation)
@@ -82,6 +84,15 @@ func (m *Metrics) Transitioned(before Cluster, event Event, now time.Time) {
 // wasReady tells whether the agent ever reported the cluster ready: only such
 // reports bring versions, and they stay.
 func (c Cluster) wasReady() bool { return len(c.AvailableStrimziVersions) > 0 }
+
+// ShowDrifts sets how far the counted room of each cluster is from the true one.
+// The two were read one after the other, so a value that passes means nothing.
+func (m *Metrics) ShowDrifts(drifts map[string]int) {
+	m.drift.Reset()
+	for clusterID, units := range drifts {
+		m.drift.WithLabelValues(clusterID).Set(float64(units))
+	}
+}
 
 // AddonFailed counts an add-on that was found failed.
 func (m *Metrics) AddonFailed(addonID string) { m.addonFailures.WithLabelValues(addonID).Inc() }
@@ -132,7 +143,7 @@ func (m *Metrics) ShowRooms(rooms []Room) {
 		m.used.With(labels).Set(r.Used)
 		m.available.With(labels).Set(r.Available)
 	}
-	forget(m.rooms, shown, m.max, m.used, m.available)
+	forget(m.rooms, shown, m.max, m.used, m.available, m.drift)
 	m.rooms = shown
 }
 
@@ -154,7 +165,7 @@ func (m *Metrics) HideCounts() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.rooms, m.beats = nil, nil
-	for _, vec := range []*prometheus.GaugeVec{m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available} {
+	for _, vec := range []*prometheus.GaugeVec{m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift} {
 		vec.Reset()
 	}
 }

@@ -107,7 +107,7 @@ func Note(tx db.Tx, c Cluster, set Columns, now time.Time, wake string) (Cluster
 // Of a row that changed meanwhile it leaves the new plan alone.
 func Postpone(tx db.Tx, c Cluster, next time.Time, cause string) error {
 	err := tx.Gorm().Exec("UPDATE clusters SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND version = ?",
-		next, clean(cause), c.ID, c.Version).Error
+		next, db.Text(cause), c.ID, c.Version).Error
 	if err != nil {
 		return fmt.Errorf("postponing a cluster: %w", err)
 	}
@@ -155,20 +155,16 @@ func assignments(set Columns, now time.Time) (string, []any) {
 	args := make([]any, 0, len(names)+8)
 	for _, name := range names {
 		parts = append(parts, name+" = ?")
-		args = append(args, set[name])
+		args = append(args, storable(name, set[name]))
 	}
 	parts = append(parts, "version = version + 1", "updated_at = ?")
 	return strings.Join(parts, ", "), append(args, now)
 }
 
-// causeLimit keeps a page of HTML from an upstream out of the row.
-const causeLimit = 1024
-
-// clean makes any upstream's text fit for a text column.
-func clean(text string) string {
-	text = strings.ReplaceAll(text, "\x00", "")
-	if len(text) > causeLimit {
-		text = text[:causeLimit]
+// storable bounds the one column whose text is somebody else's.
+func storable(column string, value any) any {
+	if text, ok := value.(string); ok && column == "status_details" {
+		return db.Text(text)
 	}
-	return strings.ToValidUTF8(text, "")
+	return value
 }

@@ -74,7 +74,7 @@ func PlanInstall(c Cluster, seen Installation) Plan {
 		if reason == "" {
 			reason = "the provider gave no reason"
 		}
-		return Plan{Event: InstallFailed, Reason: reason, Set: Columns{"status_details": clean(reason)}}
+		return Plan{Event: InstallFailed, Reason: reason, Set: Columns{"status_details": reason}}
 	}
 	return Plan{Wait: "the provider reports it " + seen.State}
 }

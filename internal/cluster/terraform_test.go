@@ -17,7 +17,7 @@ func TestPlanInstall(t *testing.T) {
 	require.Equal(t, Columns{"external_id": "e1"}, plan.Set)
 	require.Empty(t, PlanInstall(Cluster{ExternalID: "e0"}, Installation{State: "ready", ExternalID: "e1"}).Set)
 
-	plan = PlanInstall(Cluster{}, Installation{State: "error", Problem: "no quota\x00 left"})
+	plan = PlanInstall(Cluster{}, Installation{State: "error", Problem: "no quota left"})
 	require.Equal(t, InstallFailed, plan.Event)
 	require.Equal(t, Columns{"status_details": "no quota left"}, plan.Set)
 	require.NotEmpty(t, PlanInstall(Cluster{}, Installation{State: "error"}).Set["status_details"])

@@ -134,7 +134,7 @@ func (c *Config) validateFiles() error {
 	if known != nil && err == nil {
 		problems = append(problems, about("providers-config-file", known.CheckManual(clusters.Capacities())))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.Access.CheckFiles())...)
 }
 
 // Lines gives one line per problem of a joined error.

@@ -68,6 +68,21 @@ func IsUniqueViolation(err error, constraint string) bool {
 		(constraint == "" || pg.ConstraintName == constraint)
 }
 
+// IsRefused tells whether err says that PostgreSQL refused the values of one
+// statement, or that a limit or constraint did: trying them again, or other rows,
+// is not a matter of the connection.
+func IsRefused(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || len(pg.Code) < 2 {
+		return false
+	}
+	switch pg.Code[:2] {
+	case "22", "23", "54": // data exception, integrity constraint, program limit
+		return true
+	}
+	return false
+}
+
 // IsLockTimeout tells whether err says that a lock was not free in time.
 func IsLockTimeout(err error) bool {
 	var pg *pgconn.PgError

@@ -63,7 +63,7 @@ func Admit(r Request, f AdmitFacts) (Admission, error) {
 		Name: r.Name, BillingCloudAccountID: r.BillingCloudAccountID, Marketplace: r.Marketplace,
 		ReauthenticationEnabled: r.ReauthenticationEnabled == nil || *r.ReauthenticationEnabled,
 	}
-	for _, check := range []func(Request, AdmitFacts) error{a.admitRegion, a.admitCluster, a.admitPlan, a.admitBilling} {
+	for _, check := range []func(Request, AdmitFacts) error{a.admitRegion, admitClusterID, a.admitPlan, a.admitBilling, admitCluster} {
 		if err := check(r, f); err != nil {
 			return Admission{}, err
 		}
@@ -119,19 +119,20 @@ func (a *Admission) admitRegion(r Request, f AdmitFacts) error {
 	return nil
 }
 
+func admitClusterID(r Request, _ AdmitFacts) error {
+	if r.ClusterID != "" && !clusterPattern.MatchString(r.ClusterID) {
+		return apierr.New(apierr.ClusterIDMalformed, "cluster_id must be 32 letters and digits")
+	}
+	return nil
+}
+
 // admitCluster is about a cluster of the customer's own. None can be registered
 // yet, so a well-formed id names a cluster that is not there.
-func (a *Admission) admitCluster(r Request, _ AdmitFacts) error {
-	switch {
-	case r.ClusterID == "":
-		return nil
-	case !clusterPattern.MatchString(r.ClusterID):
-		return apierr.New(apierr.ClusterIDMalformed, "cluster_id must be 32 letters and digits")
-	case r.BillingModel != "" && !strings.EqualFold(r.BillingModel, enterprise):
-		return apierr.New(apierr.BillingAccountInvalid, "an instance on a cluster of your own has billing model "+enterprise)
-	default:
+func admitCluster(r Request, _ AdmitFacts) error {
+	if r.ClusterID != "" {
 		return apierr.New(apierr.CapacityReached, "no such cluster is available to the organisation")
 	}
+	return nil
 }
 
 func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
@@ -154,10 +155,14 @@ func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
 }
 
 func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
-	if r.BillingModel != "" {
-		if strings.EqualFold(r.BillingModel, enterprise) {
-			return apierr.New(apierr.BadRequest, "billing model "+enterprise+" needs a cluster_id")
-		}
+	own := strings.EqualFold(r.BillingModel, enterprise)
+	switch {
+	case r.BillingModel == "":
+	case r.ClusterID != "" && !own:
+		return apierr.New(apierr.BillingAccountInvalid, "an instance on a cluster of your own has billing model "+enterprise)
+	case r.ClusterID == "" && own:
+		return apierr.New(apierr.BadRequest, "billing model "+enterprise+" needs a cluster_id")
+	default:
 		model, ok := a.Type.BillingModel(r.BillingModel)
 		if !ok {
 			return apierr.New(apierr.BadRequest, "billing model "+r.BillingModel+" is not supported for instance type "+a.Type.ID)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/rs/xid"
 
@@ -26,31 +27,35 @@ func (s *Service) DesiredMark(ctx context.Context, clusterID string) (string, er
 	return s.Store.DesiredMark(ctx, clusterID)
 }
 
-// DesiredOn gives what a cluster's agent has to run or remove. A row that
-// cannot be shown is left out and counted: the agent keeps what it has.
-func (s *Service) DesiredOn(ctx context.Context, clusterID string) ([]Desired, error) {
+// DesiredOn gives what a cluster's agent has to run or remove, and whether that
+// is all of it. A row that cannot be shown is left out and counted: the agent
+// keeps what it has.
+func (s *Service) DesiredOn(ctx context.Context, clusterID string) (out []Desired, whole bool, err error) {
 	rows, err := s.Store.Desired(ctx, clusterID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := make([]Desired, 0, len(rows))
+	out, whole = make([]Desired, 0, len(rows)), true
 	for _, k := range rows {
-		secret, err := s.Keyring.Open(k.CanaryServiceAccountClientSecret, k.TableName(), canarySecretColumn, string(k.ID))
-		if err != nil {
+		secret, err := s.Keyring.Open(k.CanaryServiceAccountClientSecret, k.TableName(), CanarySecretColumn, string(k.ID))
+		if err != nil && k.Status != Deprovision { // what is removed needs no secret any more
+			whole = false
 			s.Metrics.reportsRefused.WithLabelValues("unreadable_secret").Inc()
 			s.Logger.ErrorContext(ctx, "instance left out of the agent's list", "kafka_id", k.ID, "error", err)
 			continue
 		}
 		out = append(out, Desired{Kafka: k, CanarySecret: secret})
 	}
-	return out, nil
+	return out, whole, nil
 }
 
-const canarySecretColumn = "canary_service_account_client_secret"
+// CanarySecretColumn is where a canary's secret is sealed.
+const CanarySecretColumn = "canary_service_account_client_secret"
 
 // Report takes in what a cluster's agent says of its instances. Entries stand
-// alone: one that cannot be believed is counted and logged, and the others go
-// on. An error means that the database did not answer; the agent repeats.
+// alone: one that cannot be believed, or that the database refuses, is counted
+// and logged, and the others go on. An error means that the database did not
+// answer; the agent repeats.
 func (s *Service) Report(ctx context.Context, c cluster.Cluster, reports map[ID]Report) error {
 	if len(reports) == 0 {
 		return nil
@@ -60,20 +65,35 @@ func (s *Service) Report(ctx context.Context, c cluster.Cluster, reports map[ID]
 	if err != nil {
 		return err
 	}
-	known := make(map[ID]bool, len(rows))
+	unknown := len(reports)
 	for _, k := range rows {
-		known[k.ID] = true
-		if err := s.reportOne(ctx, c, k, reports[k.ID]); err != nil {
+		report, named := reports[k.ID]
+		if !named {
+			continue
+		}
+		unknown--
+		err := s.reportOne(ctx, c, k, report.storable())
+		if db.IsRefused(err) || errors.Is(err, ledger.ErrTaken) || errors.Is(err, ledger.ErrDeleting) {
+			s.Metrics.reportsRefused.WithLabelValues("not_storable").Inc()
+			s.Logger.WarnContext(ctx, "report could not be stored", "kafka_id", k.ID, "cluster_id", c.ProviderID(), "error", err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
-	for _, id := range ids {
-		if !known[id] {
-			s.Metrics.reportsRefused.WithLabelValues("unknown_instance").Inc()
-			s.Logger.InfoContext(ctx, "report of an instance that is not on the cluster", "kafka_id", id, "cluster_id", c.ProviderID())
-		}
+	if unknown > 0 {
+		s.Metrics.reportsRefused.WithLabelValues("unknown_instance").Add(float64(unknown))
+		s.Logger.InfoContext(ctx, "reports of instances that are not on the cluster", "count", unknown, "cluster_id", c.ProviderID())
 	}
 	return nil
+}
+
+// storable bounds the texts that end up in columns.
+func (r Report) storable() Report {
+	r.KafkaVersion, r.StrimziVersion, r.IBPVersion = db.Text(r.KafkaVersion), db.Text(r.StrimziVersion), db.Text(r.IBPVersion)
+	r.AdminServerURI = db.Text(r.AdminServerURI)
+	return r
 }
 
 func (s *Service) reportOne(ctx context.Context, c cluster.Cluster, k Kafka, r Report) error {
@@ -96,6 +116,7 @@ func (s *Service) reportOne(ctx context.Context, c cluster.Cluster, k Kafka, r R
 		if readErr != nil {
 			return readErr
 		}
+		fresh = slices.DeleteFunc(fresh, func(row Kafka) bool { return row.ID != k.ID })
 		if len(fresh) == 0 { // moved to another cluster or erased meanwhile
 			verdict = Verdict{}
 			return nil
@@ -117,14 +138,9 @@ func (s *Service) reportOne(ctx context.Context, c cluster.Cluster, k Kafka, r R
 func (s *Service) write(tx db.Tx, k Kafka, v Verdict) error {
 	now := s.Clock()
 	wake := ""
-	for _, r := range v.Records {
+	if len(v.Records) > 0 {
 		wake = WakeRoutes
-		detail, err := json.Marshal(RecordDetail{Target: r.Router})
-		if err != nil {
-			return err
-		}
-		intent := ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindDNSRecord, Key: r.Domain, Detail: detail}
-		if err := ledger.Want(tx, now, intent); err != nil {
+		if err := WantRecords(tx, k.ID, v.Records, now); err != nil {
 			return err
 		}
 	}
@@ -139,6 +155,21 @@ func (s *Service) write(tx db.Tx, k Kafka, v Verdict) error {
 	}
 	_, err := Apply(tx, k, Change{Event: v.Event, Actor: ByAgent, Set: v.Set, Reason: v.Reason, Now: now})
 	return err
+}
+
+// WantRecords records the intent to have a DNS record for each route.
+func WantRecords(tx db.Tx, id ID, routes Routes, now time.Time) error {
+	for _, r := range routes {
+		detail, err := json.Marshal(RecordDetail{Target: r.Router})
+		if err != nil {
+			return err
+		}
+		intent := ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(id), Kind: KindDNSRecord, Key: r.Domain, Detail: detail}
+		if err := ledger.Want(tx, now, intent); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WakeRoutes is the first word of a notification that an instance has routes to write.

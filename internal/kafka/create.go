@@ -37,8 +37,10 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (K
 		return Kafka{}, err
 	}
 	k := s.newKafka(who, admission)
+	order := quotaOrder{rules: rules}
+	order.grant, order.refusal = rules.Resolve(s.quotaRequest(account, admission), k.CreatedAt)
 	err = s.DB.Tx(ctx, func(tx db.Tx) error {
-		if err := s.lockLimits(tx, k, admission, rules); err != nil {
+		if err := lockLimits(tx, k, admission.Limit, order); err != nil {
 			return err
 		}
 		if err := checkRegion(tx, k, admission.Limit); err != nil {
@@ -48,7 +50,7 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (K
 		if len(candidates) == 0 {
 			return noRoom(k)
 		}
-		if err := s.takeQuota(tx, &k, admission, rules); err != nil {
+		if err := takeQuota(tx, &k, order); err != nil {
 			return err
 		}
 		chosen, err := reserve(tx, candidates, k)
@@ -99,16 +101,30 @@ func snapshot(t catalog.InstanceType, size catalog.Size) SizeSnapshot {
 	}
 }
 
-// lockLimits makes those wait who would count the same rows: first the
-// organisation (or the owner of a trial instance), then the region. Always in
-// this order, so that nobody waits in a circle; and only where something is counted.
-func (s *Service) lockLimits(tx db.Tx, k Kafka, a Admission, rules quota.Rules) error {
-	if rules.Config.EnforceLimits || k.InstanceType == catalog.Developer {
-		if err := tx.Lock("quota/" + k.OrganisationID); err != nil {
+// quotaOrder is what the quota says of an order, before anything is counted. A
+// refusal is told in its turn: what comes before it in the order of checks wins.
+type quotaOrder struct {
+	rules   quota.Rules
+	grant   quota.Grant
+	refusal error
+}
+
+// lockLimits makes those wait who would count the same rows: first those of the
+// owner, then of the organisation, then of the region. Always in this order, so
+// that nobody waits in a circle; and only where something is counted.
+func lockLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder) error {
+	byOwner := order.grant.Scope == quota.ByOwner && !order.grant.Unlimited
+	if byOwner || k.InstanceType == catalog.Developer {
+		if err := tx.Lock("quota/owner/" + k.Owner); err != nil {
 			return err
 		}
 	}
-	if a.Limit.Limited {
+	if order.grant.Scope == quota.ByOrganisation && !order.grant.Unlimited {
+		if err := tx.Lock("quota/organisation/" + k.OrganisationID); err != nil {
+			return err
+		}
+	}
+	if limit.Limited {
 		return tx.Lock("region/" + k.CloudProvider + "/" + k.Region + "/" + k.InstanceType)
 	}
 	return nil
@@ -131,21 +147,20 @@ func checkRegion(tx db.Tx, k Kafka, limit catalog.Limit) error {
 	return nil
 }
 
-func (s *Service) takeQuota(tx db.Tx, k *Kafka, a Admission, rules quota.Rules) error {
+func takeQuota(tx db.Tx, k *Kafka, order quotaOrder) error {
 	if k.InstanceType == catalog.Developer {
 		_, rows, err := unitsOf(tx, Counted{InstanceType: k.InstanceType, OrganisationID: k.OrganisationID, Owner: k.Owner})
 		if err != nil {
 			return err
 		}
-		if err := rules.Config.CheckDeveloper(rows); err != nil {
+		if err := order.rules.Config.CheckDeveloper(rows); err != nil {
 			return err
 		}
 	}
-	account := quota.Account{Username: k.Owner, OrgID: k.OrganisationID}
-	grant, err := rules.Resolve(s.quotaRequest(account, a), k.CreatedAt)
-	if err != nil {
-		return err
+	if order.refusal != nil {
+		return order.refusal
 	}
+	grant := order.grant
 	k.ActualKafkaBillingModel, k.DesiredKafkaBillingModel = grant.BillingModel, grant.BillingModel
 	if grant.Unlimited {
 		return nil

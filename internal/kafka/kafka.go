@@ -79,6 +79,8 @@ type Kafka struct {
 	Routes           Routes `gorm:"type:jsonb"` // the type tells gorm that nil is a column, not a relation
 	RoutesCreated    bool
 	RoutesCreationID string
+	RoutesAttempts   int
+	RoutesDueAt      *time.Time // nil: at once
 
 	KafkasRoutesBaseDomainName      string
 	KafkasRoutesBaseDomainTLSKeyRef string `gorm:"column:kafkas_routes_base_domain_tls_key_ref"`

@@ -80,7 +80,7 @@ type StatusInfo struct {
 
 var statuses = []StatusInfo{
 	{Status: Accepted, Loop: "accepted_kafka", AtOnce: true, Deadline: time.Hour, OnDeadline: Unplaceable,
-		Doc: "stored; waits for a cluster with a usable version"},
+		Doc: "stored; waits for a cluster, and at most five minutes for a usable version on it"},
 	{Status: Preparing, Loop: "preparing_kafka", AtOnce: true, Deadline: 5 * time.Minute, OnDeadline: PrepareFailed,
 		Doc: "host name and SSO client are being made; a refusal fails at once, an unavailable upstream at the deadline"},
 	{Status: Provisioning, Loop: "provisioning_kafka", Deadline: time.Hour, OnDeadline: TimedOut,

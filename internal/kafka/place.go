@@ -31,11 +31,12 @@ type Demand struct {
 	Exclusions   Exclusions
 }
 
-// Rank filters the candidates to those that may take the instance, in the
-// order in which they should be tried (the order given: oldest first). Whether
-// there is still room is decided when the room is taken, in the database.
+// Rank filters the candidates to those that may take the instance, in the order
+// in which they should be tried: those that can run it now before those that
+// still lack a version, else in the order given (oldest first). Whether there is
+// still room is decided when the room is taken, in the database.
 func Rank(candidates []Candidate, d Demand, now time.Time) []Candidate {
-	var out []Candidate
+	var out, later []Candidate
 	for _, c := range candidates {
 		if until, ok := d.Exclusions[c.ClusterID]; ok && until.After(now) {
 			continue
@@ -47,9 +48,13 @@ func Rank(candidates []Candidate, d Demand, now time.Time) []Candidate {
 		if c.Limit >= 0 && c.Used+d.Units > c.Limit {
 			continue
 		}
+		if !c.Versions.Usable() {
+			later = append(later, c)
+			continue
+		}
 		out = append(out, c)
 	}
-	return out
+	return append(out, later...)
 }
 
 func supports(types, wanted string) bool {

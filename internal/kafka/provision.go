@@ -75,10 +75,15 @@ func PlanAssign(k Kafka, c Candidate, f PrepareFacts) Plan {
 	return Plan{Event: Reassigned, Set: set, Reason: "placed again on cluster " + c.ClusterID}
 }
 
+// versionPatience is how long an accepted instance waits for its cluster to have
+// a usable version; waiting for a cluster may take the whole deadline.
+const versionPatience = 5 * time.Minute
+
 // PlanFailure says how an instance ends whose status lasted too long, and
 // whether it has.
 func PlanFailure(k Kafka, code FailedCode, reason string, now time.Time) (Plan, bool) {
-	if !k.overdue(now) {
+	impatient := code == FailedNoVersion && now.Sub(k.StatusChangedAt) >= versionPatience
+	if !impatient && !k.overdue(now) {
 		return Plan{}, false
 	}
 	return failure(k.Status.Info().OnDeadline, code, reason, k.LastError), true

@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -104,6 +105,8 @@ func Classify(conditions []Condition) Class {
 // ReadReport decides what a report means for an instance. Reports are levels,
 // not events: the same report twice changes nothing the second time.
 func ReadReport(k Kafka, r Report, f ReportFacts) Verdict {
+	// A clock that runs ahead must not silence its owner until we catch up.
+	r.At, k.ReportedAt = believable(r.At, f.Now), believable(k.ReportedAt, f.Now)
 	if r.At != nil && k.ReportedAt != nil && r.At.Before(*k.ReportedAt) {
 		return Verdict{Ignored: "older than the report before it"}
 	}
@@ -137,10 +140,20 @@ func ReadReport(k Kafka, r Report, f ReportFacts) Verdict {
 			v.Set["reported_class"] = class
 		}
 	}
-	if v.Changes() && r.At != nil {
+	if v.Changes() && r.At != nil && v.Event != RejectedFull {
 		v.Set["reported_at"] = *r.At
 	}
 	return v
+}
+
+// clockTolerance is how far ahead of ours an agent's clock may be.
+const clockTolerance = time.Minute
+
+func believable(at *time.Time, now time.Time) *time.Time {
+	if at != nil && at.After(now.Add(clockTolerance)) {
+		return nil
+	}
+	return at
 }
 
 func (v *Verdict) readRunning(k Kafka, r Report, class Class, f ReportFacts) {
@@ -195,7 +208,7 @@ func (v *Verdict) readError(k Kafka, r Report) {
 			break
 		}
 	}
-	v.Event, v.Reason = ReportedFailed, detail
+	v.Event, v.Reason = ReportedFailed, "reported an error"
 	v.Set["failed_reason"] = publicFailure
 	v.Set["failed_code"] = FailedOnDataPlane
 	v.Set["failed_detail"] = detail
@@ -224,7 +237,8 @@ func (v *Verdict) readFull(k Kafka, f ReportFacts) {
 		"next_attempt_at": f.Now, // a loop has to place it again at once
 		"cluster_id":      "", "bootstrap_server_host": "", "placement_id": "",
 		"desired_strimzi_version": "", "desired_kafka_version": "", "desired_kafka_ibp_version": "",
-		"routes": Routes(nil), "routes_created": false, "routes_creation_id": "", "reported_class": Class(""),
+		"routes": Routes(nil), "routes_created": false, "routes_creation_id": "", "routes_attempts": 0, "routes_due_at": nil,
+		"reported_class": Class(""), "reported_at": nil, // the next cluster has a clock of its own
 		"placement_exclusions": k.PlacementExclusions.with(k.ClusterID, f.Now.Add(fullHolds), f.Now),
 	}
 }
@@ -256,14 +270,31 @@ func (v *Verdict) readVersions(k Kafka, r Report) {
 	}
 }
 
+// Bounds of what an agent may ask to have written into DNS.
+const (
+	maxRoutes = 64
+	maxLabel  = 63
+)
+
+var prefixPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
 // readRoutes turns reported routes into DNS names. All or nothing: a router
 // outside the cluster's own domain would let an agent point our names anywhere.
 func readRoutes(k Kafka, reported []ReportedRoute, clusterDNS string) (Routes, error) {
 	base := strings.TrimPrefix(clusterDNS, "apps.")
+	if len(reported) > maxRoutes {
+		return nil, fmt.Errorf("reading routes: %d are more than %d", len(reported), maxRoutes)
+	}
 	routes := make(Routes, 0, len(reported))
+	seen := map[string]bool{}
 	for _, r := range reported {
+		label, _, _ := strings.Cut(routeDomain(r.Prefix, k.BootstrapServerHost), ".")
+		if r.Prefix != "" && !prefixPattern.MatchString(r.Prefix) || len(label) > maxLabel || seen[r.Prefix] {
+			return nil, fmt.Errorf("reading routes: prefix %.80q makes no DNS name of its own", r.Prefix)
+		}
+		seen[r.Prefix] = true
 		if base == "" || !strings.HasSuffix(r.Router, "."+base) && r.Router != base {
-			return nil, fmt.Errorf("reading routes: router %q is outside the cluster's domain %q", r.Router, base)
+			return nil, fmt.Errorf("reading routes: router %.80q is outside the cluster's domain %q", r.Router, base)
 		}
 		routes = append(routes, Route{Domain: routeDomain(r.Prefix, k.BootstrapServerHost), Router: r.Router})
 	}

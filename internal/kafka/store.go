@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -83,11 +82,15 @@ func one(query *gorm.DB) (Kafka, error) {
 	return k, nil
 }
 
-// Reported finds the live instances of a cluster that a report names.
+// Reported finds the instances of a cluster that its agent may speak of, those
+// that a report names and maybe more.
 func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kafka, error) {
+	query := s.db.Gorm(ctx).Where(reportedWhere, clusterID)
+	if len(ids) <= 1000 { // beyond that the cluster's own rows are the shorter list
+		query = query.Where("id IN ?", ids)
+	}
 	var rows []Kafka
-	err := s.db.Gorm(ctx).Where("cluster_id = ? AND id IN ? AND deleted_at IS NULL", clusterID, ids).Find(&rows).Error
-	if err != nil {
+	if err := query.Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("finding reported instances: %w", err)
 	}
 	return rows, nil
@@ -96,6 +99,9 @@ func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kaf
 // What an agent is told of: everything on its cluster that it could have seen.
 const desiredWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status IN " +
 	"('provisioning', 'ready', 'failed', 'deprovision', 'suspending', 'suspended', 'resuming')"
+
+// What an agent may speak of: what it was told of, until the row is gone.
+const reportedWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status NOT IN ('accepted', 'preparing')"
 
 // Desired gives the instances that a cluster's agent has to run or remove, in a stable order.
 func (s *Store) Desired(ctx context.Context, clusterID string) ([]Kafka, error) {
@@ -128,12 +134,13 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int, statuses ...S
 	return ids, nil
 }
 
-// RoutesPending gives the ids of rows whose DNS records are not known to be in sync.
-func (s *Store) RoutesPending(ctx context.Context, limit int) ([]string, error) {
+// RoutesPending gives the ids of rows whose DNS records are not known to be in
+// sync and that may be tried now.
+func (s *Store) RoutesPending(ctx context.Context, now time.Time, limit int) ([]string, error) {
 	var ids []string
 	err := s.db.Gorm(ctx).Table("kafka_requests").
 		Where("routes IS NOT NULL AND NOT routes_created AND status NOT IN ('deprovision', 'deleting') AND deleted_at IS NULL").
-		Order("id").Limit(limit).Pluck("id", &ids).Error
+		Where("(routes_due_at IS NULL OR routes_due_at <= ?)", now).Order("routes_due_at NULLS FIRST, id").Limit(limit).Pluck("id", &ids).Error
 	if err != nil {
 		return nil, fmt.Errorf("listing pending routes: %w", err)
 	}
@@ -167,21 +174,6 @@ func (s *Store) CountByStatus(ctx context.Context, before time.Time) ([]StatusCo
 		return nil, fmt.Errorf("counting instances by status: %w", err)
 	}
 	return counts, nil
-}
-
-// Exists tells which of the ids have a live row.
-func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, error) {
-	found := map[string]bool{}
-	for some := range slices.Chunk(ids, 5000) { // a statement has a limited number of parameters
-		var live []string
-		if err := s.db.Gorm(ctx).Table("kafka_requests").Where("id IN ? AND deleted_at IS NULL", some).Pluck("id", &live).Error; err != nil {
-			return nil, fmt.Errorf("looking for instances: %w", err)
-		}
-		for _, id := range live {
-			found[id] = true
-		}
-	}
-	return found, nil
 }
 
 // HistoryEntry is one row of an instance's history.

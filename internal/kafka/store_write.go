@@ -47,10 +47,14 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	if set == nil {
 		set = Columns{}
 	}
+	entered := c.Now
+	if t.To == k.Status { // still in the same status: its deadline goes on
+		entered = k.StatusChangedAt
+	}
 	set["status"] = t.To
-	set["status_changed_at"] = c.Now
+	set["status_changed_at"] = entered
 	if _, given := set["next_attempt_at"]; !given {
-		set["next_attempt_at"] = t.To.dueAt(c.Now)
+		set["next_attempt_at"] = t.To.dueAt(entered)
 	}
 	set["attempts"] = 0
 	set["last_error"] = ""
@@ -58,7 +62,7 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 		set["deleted_at"] = c.Now
 	}
 	assign, args := assignments(set, c.Now)
-	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, c.Reason, NotifyChannel, string(t.To)+" ")
+	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, db.Text(c.Reason), NotifyChannel, string(t.To)+" ")
 	var version int64
 	result := tx.Gorm().Raw(`WITH changed AS (
 		UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND status = ? AND deleted_at IS NULL RETURNING id, version
@@ -72,7 +76,7 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	if result.RowsAffected == 0 {
 		return Kafka{}, ErrStale
 	}
-	k.Version, k.Status, k.StatusChangedAt = version, t.To, c.Now
+	k.Version, k.Status, k.StatusChangedAt = version, t.To, entered
 	return k, nil
 }
 
@@ -104,7 +108,7 @@ func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, er
 // touches neither version nor updated_at: nothing that anyone is shown changed.
 func Postpone(tx db.Tx, id ID, version int64, next time.Time, cause string) error {
 	err := tx.Gorm().Exec("UPDATE kafka_requests SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND version = ?",
-		next, cause, id, version).Error
+		next, db.Text(cause), id, version).Error
 	if err != nil {
 		return fmt.Errorf("postponing an instance: %w", err)
 	}
@@ -120,12 +124,13 @@ func Park(tx db.Tx, k Kafka, now time.Time) error {
 	return nil
 }
 
-// NoteFailure stores that an attempt failed whose row is due for another
-// reason, which it leaves alone.
-func NoteFailure(tx db.Tx, id ID, version int64, cause string) error {
-	err := tx.Gorm().Exec("UPDATE kafka_requests SET attempts = attempts + 1, last_error = ? WHERE id = ? AND version = ?", cause, id, version).Error
+// PostponeRoutes is Postpone for the writing of an instance's DNS records, which
+// goes on beside its life and has a rhythm of its own.
+func PostponeRoutes(tx db.Tx, id ID, version int64, next time.Time, cause string) error {
+	err := tx.Gorm().Exec(`UPDATE kafka_requests SET routes_attempts = routes_attempts + 1, routes_due_at = ?, last_error = ?
+		WHERE id = ? AND version = ?`, next, db.Text(cause), id, version).Error
 	if err != nil {
-		return fmt.Errorf("noting a failed attempt: %w", err)
+		return fmt.Errorf("postponing an instance's routes: %w", err)
 	}
 	return nil
 }
@@ -137,10 +142,18 @@ func assignments(set Columns, now time.Time) (string, []any) {
 	args := make([]any, 0, len(names)+10)
 	for _, name := range names {
 		parts = append(parts, name+" = ?")
-		args = append(args, set[name])
+		args = append(args, storable(name, set[name]))
 	}
 	parts = append(parts, "version = version + 1", "updated_at = ?")
 	return strings.Join(parts, ", "), append(args, now)
+}
+
+// storable bounds the columns whose text is somebody else's.
+func storable(column string, value any) any {
+	if text, ok := value.(string); ok && (column == "failed_detail" || column == "failed_reason") {
+		return db.Text(text)
+	}
+	return value
 }
 
 // insert writes a new instance and announces it.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rs/xid"
 
@@ -14,12 +13,11 @@ import (
 
 const (
 	rows = "external_resources"
-	// errorLimit keeps a page of HTML from an upstream out of the row.
-	errorLimit = 1024
 )
 
-// Want inserts intents that are not there yet. It may be repeated: an open intent
-// of the same owner stays as it is. An intent that is gone is opened anew, with a
+// Want inserts intents that are not there yet. It is repeated before each attempt:
+// an open intent of the same owner stays as it is, save that one which was never
+// seen created notes the time, from which on its call may still take effect. An intent that is gone is opened anew, with a
 // new id and place in the order. It fails with ErrTaken or ErrDeleting when the
 // key is not free. An empty id is filled; to learn the ids of rows that were there
 // before, list them.
@@ -61,6 +59,8 @@ func want(tx db.Tx, now time.Time, i Intent) error {
 		return ErrTaken
 	case have.State == Deleting:
 		return ErrDeleting
+	case have.State == Wanted:
+		return tx.Gorm().Exec("UPDATE external_resources SET updated_at = ? WHERE id = ?", now, have.ID).Error
 	}
 	return nil
 }
@@ -83,11 +83,25 @@ func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) 
 	return nil
 }
 
+// inDoubt stands in place of an error on intents that were closed unseen.
+const inDoubt = "closed without having been seen created"
+
+// MarkInDoubt is Mark(Gone) for an intent that was never seen created.
+func MarkInDoubt(tx db.Tx, now time.Time, id string) error {
+	if err := Mark(tx, now, id, Gone, nil); err != nil {
+		return err
+	}
+	if err := tx.Gorm().Exec("UPDATE external_resources SET last_error = ? WHERE id = ?", inDoubt, id).Error; err != nil {
+		return fmt.Errorf("marking intent %s in doubt: %w", id, err)
+	}
+	return nil
+}
+
 // Failed notes a failed attempt on an intent, for those who look why it is stuck.
 func Failed(tx db.Tx, now time.Time, id string, cause error) error {
 	result := tx.Gorm().Exec(
 		"UPDATE external_resources SET attempts = attempts + 1, last_error = ?, updated_at = ? WHERE id = ?",
-		short(cause.Error()), now, id)
+		db.Text(cause.Error()), now, id)
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}
@@ -107,22 +121,6 @@ func AllGone(tx db.Tx, ownerKind, ownerID string) (bool, error) {
 		return false, fmt.Errorf("counting open intents: %w", err)
 	}
 	return open == 0, nil
-}
-
-// short cuts a text to the limit without breaking a character, and drops what
-// PostgreSQL does not take as text.
-func short(text string) string {
-	clean := make([]rune, 0, min(len(text), errorLimit))
-	size := 0
-	for _, r := range text {
-		if size += utf8.RuneLen(r); size > errorLimit {
-			break
-		}
-		if r != 0 {
-			clean = append(clean, r)
-		}
-	}
-	return string(clean)
 }
 
 // Store lists intents.
@@ -154,4 +152,18 @@ func (s *Store) CountUnsettled(ctx context.Context, ownerKind, kind string, olde
 		return 0, fmt.Errorf("counting unsettled %s intents: %w", kind, err)
 	}
 	return int(count), nil
+}
+
+// ClosedInDoubt lists intents of an owner kind that went since that time without
+// ever having been seen created: a call that was given up may have taken effect
+// after all. MarkInDoubt closes them.
+func (s *Store) ClosedInDoubt(ctx context.Context, ownerKind string, since time.Time, limit int) ([]Intent, error) {
+	var found []Intent
+	err := s.db.Gorm(ctx).Table(rows).
+		Where("owner_kind = ? AND state = ? AND updated_at > ? AND last_error = ?", ownerKind, Gone, since, inDoubt).
+		Order("updated_at, seq").Limit(limit).Find(&found).Error
+	if err != nil {
+		return nil, fmt.Errorf("listing intents closed in doubt: %w", err)
+	}
+	return found, nil
 }

@@ -190,7 +190,7 @@ func TestWindow18AnInstanceDeletedBeforeItsRecordsExist(t *testing.T) {
 	h.DNS.Inject(emulator.Fault{Mode: emulator.Before, Status: 503})
 	alice := h.As(harness.Alice)
 	k := alice.CreateKafka("one")
-	h.WaitRow(k.ID, "routes", func(k kafka.Kafka) bool { return k.Routes != nil && k.Attempts > 0 })
+	h.WaitRow(k.ID, "routes", func(k kafka.Kafka) bool { return k.Routes != nil && k.RoutesAttempts > 0 })
 	alice.Delete(k.ID)
 	h.WaitStatus(k.ID, kafka.Deleting)
 	h.DNS.ClearFaults()

@@ -95,6 +95,8 @@ CREATE TABLE kafka_requests (
     routes                              jsonb,
     routes_created                      boolean NOT NULL DEFAULT false,
     routes_creation_id                  text NOT NULL DEFAULT '',
+    routes_attempts                     integer NOT NULL DEFAULT 0,
+    routes_due_at                       timestamptz,
     kafkas_routes_base_domain_name        text NOT NULL DEFAULT '',
     kafkas_routes_base_domain_tls_key_ref text NOT NULL DEFAULT '',
     kafkas_routes_base_domain_tls_crt_ref text NOT NULL DEFAULT '',
@@ -118,7 +120,7 @@ CREATE INDEX kafka_requests_due ON kafka_requests (status, next_attempt_at) WHER
 CREATE INDEX kafka_requests_of_cluster ON kafka_requests (cluster_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX kafka_requests_of_region ON kafka_requests (cloud_provider, region, instance_type)
     INCLUDE (capacity_consumed) WHERE deleted_at IS NULL;
-CREATE INDEX kafka_requests_routes_pending ON kafka_requests (id)
+CREATE INDEX kafka_requests_routes_pending ON kafka_requests (routes_due_at, id)
     WHERE deleted_at IS NULL AND routes IS NOT NULL AND NOT routes_created;
 CREATE INDEX kafka_requests_of_owner ON kafka_requests (owner) WHERE deleted_at IS NULL;
 
@@ -152,6 +154,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_one_per_key UNIQUE (kind, key)
 );
 CREATE INDEX external_resources_of_owner ON external_resources (owner_kind, owner_id, seq);
+CREATE INDEX external_resources_doubted ON external_resources (updated_at) WHERE state = 'gone' AND last_error <> '';
 CREATE INDEX external_resources_unsettled ON external_resources (kind, updated_at) WHERE state IN ('wanted', 'deleting');
 
 CREATE TABLE leader_leases (

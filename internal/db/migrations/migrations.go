@@ -62,14 +62,26 @@ func RollbackLast(ctx context.Context, d *db.DB) error { return rollbackLast(ctx
 func RollbackAll(ctx context.Context, d *db.DB) error {
 	for {
 		err := RollbackLast(ctx, d)
-		if errors.Is(err, gormigrate.ErrNoRunMigration) {
-			return nil
+		if errors.Is(err, ErrNothingApplied) {
+			return dropTable(ctx, d)
 		}
 		if err != nil {
 			return err
 		}
 	}
 }
+
+// dropTable removes what is left of the migrations themselves.
+func dropTable(ctx context.Context, d *db.DB) error {
+	err := d.Tx(ctx, func(tx db.Tx) error { return tx.Gorm().Exec("DROP TABLE IF EXISTS migrations").Error })
+	if err != nil {
+		return fmt.Errorf("dropping the table of migrations: %w", err)
+	}
+	return nil
+}
+
+// ErrNothingApplied says that there is nothing to roll back.
+var ErrNothingApplied = errors.New("rolling back: no migration is applied")
 
 // Status lists the known migrations in order.
 func Status(ctx context.Context, d *db.DB) ([]Entry, error) {
@@ -124,9 +136,13 @@ func rollbackLast(ctx context.Context, d *db.DB, list []migration) error {
 		return err
 	}
 	if !exists {
-		return fmt.Errorf("rolling back: %w", gormigrate.ErrNoRunMigration)
+		return ErrNothingApplied
 	}
-	if err := step(ctx, d, list, (*gormigrate.Gormigrate).RollbackLast); err != nil {
+	err = step(ctx, d, list, (*gormigrate.Gormigrate).RollbackLast)
+	if errors.Is(err, gormigrate.ErrNoRunMigration) {
+		return ErrNothingApplied
+	}
+	if err != nil {
 		return fmt.Errorf("rolling back: %w", err)
 	}
 	return nil

@@ -57,6 +57,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_pkey PRIMARY KEY (id),
     CONSTRAINT external_resources_state_known CHECK ((state = ANY (ARRAY['wanted'::text, 'created'::text, 'deleting'::text, 'gone'::text])))
 );
+CREATE INDEX external_resources_doubted ON public.external_resources USING btree (updated_at) WHERE ((state = 'gone'::text) AND (last_error <> ''::text));
 CREATE INDEX external_resources_of_owner ON public.external_resources USING btree (owner_kind, owner_id, seq);
 CREATE INDEX external_resources_unsettled ON public.external_resources USING btree (kind, updated_at) WHERE (state = ANY (ARRAY['wanted'::text, 'deleting'::text]));
 CREATE TABLE idempotency_keys (
@@ -133,6 +134,8 @@ CREATE TABLE kafka_requests (
     routes jsonb,
     routes_created boolean NOT NULL DEFAULT false,
     routes_creation_id text NOT NULL DEFAULT ''::text,
+    routes_attempts integer NOT NULL DEFAULT 0,
+    routes_due_at timestamp with time zone,
     kafkas_routes_base_domain_name text NOT NULL DEFAULT ''::text,
     kafkas_routes_base_domain_tls_key_ref text NOT NULL DEFAULT ''::text,
     kafkas_routes_base_domain_tls_crt_ref text NOT NULL DEFAULT ''::text,
@@ -152,7 +155,7 @@ CREATE INDEX kafka_requests_due ON public.kafka_requests USING btree (status, ne
 CREATE INDEX kafka_requests_of_cluster ON public.kafka_requests USING btree (cluster_id, id) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_owner ON public.kafka_requests USING btree (owner) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_region ON public.kafka_requests USING btree (cloud_provider, region, instance_type) INCLUDE (capacity_consumed) WHERE (deleted_at IS NULL);
-CREATE INDEX kafka_requests_routes_pending ON public.kafka_requests USING btree (id) WHERE ((deleted_at IS NULL) AND (routes IS NOT NULL) AND (NOT routes_created));
+CREATE INDEX kafka_requests_routes_pending ON public.kafka_requests USING btree (routes_due_at, id) WHERE ((deleted_at IS NULL) AND (routes IS NOT NULL) AND (NOT routes_created));
 CREATE UNIQUE INDEX kafka_requests_host_live ON public.kafka_requests USING btree (bootstrap_server_host) WHERE ((deleted_at IS NULL) AND (bootstrap_server_host <> ''::text));
 CREATE UNIQUE INDEX kafka_requests_name_live ON public.kafka_requests USING btree (organisation_id, name) WHERE (deleted_at IS NULL);
 CREATE TABLE leader_leases (

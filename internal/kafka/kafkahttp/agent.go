@@ -19,7 +19,8 @@ import (
 
 // AgentSettings is what every instance is told besides its own row.
 type AgentSettings struct {
-	Auth               bool // instances authenticate their clients at the SSO
+	Build              string // of this binary: another one may show the same row in another way
+	Auth               bool   // instances authenticate their clients at the SSO
 	TokenURL           string
 	JWKSURL            string
 	Issuer             string
@@ -60,9 +61,12 @@ func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (
 	if matches(r.Params.IfNoneMatch, etag) {
 		return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
 	}
-	desired, err := a.service.DesiredOn(ctx, r.ID)
+	desired, whole, err := a.service.DesiredOn(ctx, r.ID)
 	if err != nil {
 		return nil, err
+	}
+	if !whole { // what is missing must show up as soon as it can be shown, though no row changes then
+		etag = ""
 	}
 	items := make([]agent.ManagedKafka, 0, len(desired))
 	for _, d := range desired {

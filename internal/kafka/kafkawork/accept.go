@@ -37,14 +37,14 @@ func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 // cluster, after a full one rejected it, is placed again; one that takes too
 // long fails.
 func (w *Work) provision(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
-	switch {
-	case k.Status != kafka.Provisioning && k.Status != kafka.Resuming:
+	if k.Status != kafka.Provisioning && k.Status != kafka.Resuming {
 		return 0, nil
-	case k.Status == kafka.Provisioning && k.ClusterID == "":
-		return w.assign(ctx, tx, k)
 	}
 	if plan, over := kafka.PlanFailure(k, kafka.FailedTimedOut, "the data plane did not report the instance ready in time", w.Clock()); over {
 		return 0, w.apply(ctx, tx, k, plan)
+	}
+	if k.Status == kafka.Provisioning && k.ClusterID == "" {
+		return w.assign(ctx, tx, k)
 	}
 	return 0, nil
 }

@@ -3,7 +3,7 @@ package kafkawork
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -19,7 +19,10 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 		return 0, nil
 	}
 	c, err := w.Clusters.ByClusterID(ctx, k.ClusterID)
-	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
+	if errors.Is(err, cluster.ErrNotFound) {
+		return w.wait(ctx, tx, k, kafka.FailedPreparing, "the data-plane cluster of the instance is gone")
+	}
+	if err != nil {
 		return 0, err
 	}
 	if w.DNS == nil && c.ClusterDNS == "" {
@@ -36,15 +39,19 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	if err != nil {
 		return 0, w.refusedOr(ctx, tx, k, w.noteOnKind(ctx, tx, k, kafka.KindSSOClient, err))
 	}
-	const column = "canary_service_account_client_secret"
-	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), column, string(k.ID))
+	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), kafka.CanarySecretColumn, string(k.ID))
+	if err != nil {
+		return 0, err
+	}
+	// Read before the transaction: a second connection inside it would starve the pool.
+	intents, err := w.openIntents(ctx, k, kafka.KindSSOClient)
 	if err != nil {
 		return 0, err
 	}
 	plan.Set["canary_service_account_client_id"] = client.ClientID
-	plan.Set[column] = sealed
+	plan.Set[kafka.CanarySecretColumn] = sealed
 	return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error {
-		return w.markKeys(ctx, t, k, ledger.Created, kafka.KindSSOClient)
+		return markAll(t, w.Clock(), intents, ledger.Created)
 	})
 }
 
@@ -71,17 +78,19 @@ func canarySpec(k kafka.Kafka, now time.Time) keycloak.ClientSpec {
 	}
 }
 
-// markKeys notes the state of all open intents of a kind.
-func (w *Work) markKeys(ctx context.Context, t db.Tx, k kafka.Kafka, to ledger.State, kind string) error {
+// openIntents gives an instance's intents of a kind that are not gone.
+func (w *Work) openIntents(ctx context.Context, k kafka.Kafka, kind string) ([]ledger.Intent, error) {
 	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return slices.DeleteFunc(intents, func(in ledger.Intent) bool { return in.Kind != kind || in.State == ledger.Gone }), nil
+}
+
+func markAll(t db.Tx, now time.Time, intents []ledger.Intent, to ledger.State) error {
 	for _, in := range intents {
-		if in.Kind == kind && in.State != ledger.Gone {
-			if err := ledger.Mark(t, w.Clock(), in.ID, to, nil); err != nil {
-				return fmt.Errorf("marking %s %s: %w", kind, in.Key, err)
-			}
+		if err := ledger.Mark(t, now, in.ID, to, nil); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -73,7 +72,7 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 		}
 	}
 	if len(records) > 0 {
-		if err := w.removeRecords(ctx, k, records); err != nil {
+		if err := w.removeRecords(ctx, records, k.Routes); err != nil {
 			return 0, w.noteOn(ctx, tx, records, err)
 		}
 	}
@@ -81,7 +80,7 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 		switch in.Kind {
 		case kafka.KindDNSRecord:
 		case kafka.KindSSOClient:
-			if err := w.removeClient(ctx, in); err != nil {
+			if _, err := w.SSO.Delete(ctx, in.Key); err != nil {
 				return 0, w.noteOn(ctx, tx, []ledger.Intent{in}, err)
 			}
 		default:
@@ -94,7 +93,11 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 	now := w.Clock()
 	err := tx(ctx, func(t db.Tx) error {
 		for _, in := range open {
-			if err := ledger.Mark(t, now, in.ID, ledger.Gone, nil); err != nil {
+			closeIntent := func() error { return ledger.Mark(t, now, in.ID, ledger.Gone, nil) }
+			if in.State == ledger.Wanted {
+				closeIntent = func() error { return ledger.MarkInDoubt(t, now, in.ID) }
+			}
+			if err := closeIntent(); err != nil {
 				return err
 			}
 		}
@@ -116,19 +119,14 @@ func (w *Work) inDoubt(open []ledger.Intent) time.Duration {
 	return wait
 }
 
-func (w *Work) removeClient(ctx context.Context, in ledger.Intent) error {
-	_, err := w.SSO.Delete(ctx, in.Key)
-	return err
-}
-
 // removeRecords deletes the records that hold one of our own values: what
 // somebody else wrote there is not ours to delete.
-func (w *Work) removeRecords(ctx context.Context, k kafka.Kafka, records []ledger.Intent) error {
+func (w *Work) removeRecords(ctx context.Context, records []ledger.Intent, routes kafka.Routes) error {
 	if w.DNS == nil {
 		return errors.New("removing DNS records: CNAME registration is off, but this instance has records")
 	}
 	ours := map[string]bool{}
-	for _, r := range k.Routes {
+	for _, r := range routes {
 		ours[r.Router] = true
 	}
 	names := make([]string, 0, len(records))
@@ -144,7 +142,7 @@ func (w *Work) removeRecords(ctx context.Context, k kafka.Kafka, records []ledge
 	}
 	done, err := w.DNS.Delete(ctx, names, func(r route53.Record) bool { return ours[r.Target] })
 	for _, kept := range done.Kept {
-		w.Logger.WarnContext(ctx, "DNS record left alone: its value is not ours", "kafka_id", k.ID, "record", kept.Name, "target", kept.Target)
+		w.Logger.WarnContext(ctx, "DNS record left alone: its value is not ours", "kafka_id", records[0].OwnerID, "record", kept.Name, "target", kept.Target)
 	}
 	return err
 }
@@ -152,20 +150,22 @@ func (w *Work) removeRecords(ctx context.Context, k kafka.Kafka, records []ledge
 // noteOnKind stores a failed attempt on the open intents of a kind. It also
 // tells retire from when on the call may still take effect.
 func (w *Work) noteOnKind(ctx context.Context, tx db.TxFunc, k kafka.Kafka, kind string, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout) // the attempt may have used up its deadline
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	intents, err := w.openIntents(reading, k, kind)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	intents = slices.DeleteFunc(intents, func(in ledger.Intent) bool { return in.Kind != kind || in.State == ledger.Gone })
 	return w.noteOn(ctx, tx, intents, cause)
 }
 
 const noteTimeout = 5 * time.Second
 
-// noteOn stores a failure on the intents that it concerns, and gives it back.
+// noteOn stores a failure on the intents that it concerns, and gives it back. The
+// attempt may have used up its own deadline.
 func (w *Work) noteOn(ctx context.Context, tx db.TxFunc, intents []ledger.Intent, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
 	err := tx(ctx, func(t db.Tx) error {
 		for _, in := range intents {
 			if err := ledger.Failed(t, w.Clock(), in.ID, cause); err != nil {

@@ -15,8 +15,11 @@ import (
 // routes writes the DNS records of an instance and waits until all name
 // servers have them.
 func (w *Work) routes(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
-	if k.Routes == nil || k.RoutesCreated || k.Status.InDeletion() || w.DNS == nil {
+	if k.Routes == nil || k.RoutesCreated || k.Status.InDeletion() {
 		return 0, nil
+	}
+	if w.DNS == nil { // switched off while routes were pending: nothing to wait for
+		return 0, w.routesCreated(ctx, tx, k)
 	}
 	if k.RoutesCreationID == "" {
 		var err error
@@ -34,11 +37,15 @@ func (w *Work) routes(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 	if !synced {
 		return w.nextLook(k), nil
 	}
+	return 0, w.routesCreated(ctx, tx, k)
+}
+
+func (w *Work) routesCreated(ctx context.Context, tx db.TxFunc, k kafka.Kafka) error {
 	plan := kafka.PlanRoutesCreated(k)
 	if plan.Event == "" {
-		return 0, w.note(ctx, tx, k, plan.Set)
+		return w.note(ctx, tx, k, plan.Set)
 	}
-	return 0, w.apply(ctx, tx, k, plan)
+	return w.apply(ctx, tx, k, plan)
 }
 
 // nextLook is when to ask again whether a change is in sync: soon after it was
@@ -53,11 +60,15 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	for _, r := range k.Routes {
 		records = append(records, route53.Record{Name: r.Domain, Target: r.Router, TTL: kafka.RecordTTL})
 	}
+	// Noted anew before each attempt: from now on the call may take effect.
+	if err := tx(ctx, func(t db.Tx) error { return kafka.WantRecords(t, k.ID, k.Routes, w.Clock()) }); err != nil {
+		return k, err
+	}
 	change, err := w.DNS.Upsert(ctx, records)
 	if err != nil {
 		return k, w.noteOnKind(ctx, tx, k, kafka.KindDNSRecord, err)
 	}
-	intents, err := w.Ledger.Of(ctx, kafka.OwnerKind, string(k.ID))
+	intents, err := w.openIntents(ctx, k, kafka.KindDNSRecord)
 	if err != nil {
 		return k, err
 	}
@@ -69,7 +80,7 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	err = tx(ctx, func(t db.Tx) error {
 		for _, in := range intents {
 			target, ours := targets[in.Key]
-			if in.Kind != kafka.KindDNSRecord || !ours {
+			if !ours {
 				continue
 			}
 			detail, err := json.Marshal(kafka.RecordDetail{Target: target})

@@ -2,23 +2,27 @@ package kafkawork
 
 import (
 	"context"
-	"strings"
+	"errors"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 )
 
-// overdueAfter is how long an instance may stay in a passing status before it
-// is shown to the operators; intentsOverdueAfter the same for an intent.
 const (
-	overdueAfter        = time.Hour
-	intentsOverdueAfter = 10 * time.Minute
+	// overdueAfter is how long an instance may stay in a passing status before it
+	// is shown to the operators; unsettledAfter the same for an intent.
+	overdueAfter   = time.Hour
+	unsettledAfter = 10 * time.Minute
+	// doubtedFor is how long what was closed unseen is looked at again.
+	doubtedFor = time.Hour
+	// doubtedAtOnce bounds one round; what is left has its turn in the next.
+	doubtedAtOnce = 500
 )
 
 // sweeper looks at the fleet as a whole: it shows the leader's gauges and
-// compares the ledger with the world.
+// compares with the world what the ledger closed in doubt.
 type sweeper struct {
 	*Work
 	swept time.Time
@@ -34,7 +38,7 @@ func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duratio
 	}
 	s.Metrics.ShowCounts(counts)
 	for _, kind := range []string{kafka.KindSSOClient, kafka.KindDNSRecord} {
-		unsettled, err := s.Ledger.CountUnsettled(ctx, kafka.OwnerKind, kind, now.Add(-intentsOverdueAfter))
+		unsettled, err := s.Ledger.CountUnsettled(ctx, kafka.OwnerKind, kind, now.Add(-unsettledAfter))
 		if err != nil {
 			return 0, err
 		}
@@ -44,41 +48,29 @@ func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duratio
 		return 0, nil
 	}
 	s.swept = now
-	return 0, s.sweepClients(ctx)
+	return 0, s.sweepDoubted(ctx, now)
 }
 
-// sweepClients removes canary clients that no live instance owns: the traces of
-// a call that took effect after everybody had given it up.
-func (s *sweeper) sweepClients(ctx context.Context) error {
-	const prefix = "canary-"
-	clients, err := s.SSO.List(ctx, keycloak.Query{Prefix: prefix})
+// sweepDoubted removes what a call made that everybody had given up, after its
+// intent was closed because nothing was there. It goes by our own ledger: a thing
+// that only looks like ours may belong to another installation in the same realm.
+func (s *sweeper) sweepDoubted(ctx context.Context, now time.Time) error {
+	doubted, err := s.Ledger.ClosedInDoubt(ctx, kafka.OwnerKind, now.Add(-doubtedFor), doubtedAtOnce)
 	if err != nil {
 		return err
 	}
-	ids := make([]string, 0, len(clients))
-	for _, c := range clients {
-		if s.oldEnough(c) {
-			ids = append(ids, strings.TrimPrefix(c.ClientID, prefix))
+	var problems []error
+	for _, in := range doubted { // one that cannot be removed does not keep the others
+		switch in.Kind {
+		case kafka.KindSSOClient:
+			existed, err := s.SSO.Delete(ctx, in.Key)
+			problems = append(problems, err)
+			if existed {
+				s.Logger.WarnContext(ctx, "removed an SSO client that appeared after its instance was gone", "client_id", in.Key)
+			}
+		case kafka.KindDNSRecord:
+			problems = append(problems, s.removeRecords(ctx, []ledger.Intent{in}, nil))
 		}
 	}
-	live, err := s.Store.Exists(ctx, ids)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if live[id] {
-			continue
-		}
-		if _, err := s.SSO.Delete(ctx, prefix+id); err != nil {
-			return err
-		}
-		s.Logger.WarnContext(ctx, "removed an SSO client that no instance owned", "client_id", prefix+id)
-	}
-	return nil
-}
-
-// oldEnough spares what a loop, here or on a replica that just lost its lease, may be about to note.
-func (s *sweeper) oldEnough(c keycloak.Client) bool {
-	created, err := time.Parse(time.RFC3339, c.Attributes["created_at"])
-	return err == nil && s.Clock().Sub(created) > max(s.Timing.Doubt, time.Minute)
+	return errors.Join(problems...)
 }

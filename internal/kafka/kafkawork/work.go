@@ -77,10 +77,12 @@ func (w *Work) Loops() []reconcile.Loop {
 		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.accept, w.postpone),
 		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepare, w.postpone),
 		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.provision, w.postpone),
-		item("kafka_dns", []string{kafka.WakeRoutes}, w.Store.RoutesPending, w.routes, w.noteFailure),
+		item("kafka_dns", []string{kafka.WakeRoutes}, func(ctx context.Context, limit int) ([]string, error) {
+			return w.Store.RoutesPending(ctx, w.Clock(), limit)
+		}, w.routes, w.postponeRoutes),
 		item("deleting_kafka", []string{"deprovision", "deleting"}, due(kafka.Deleting, kafka.Deprovision), w.retire, w.postpone),
 		{
-			Name: "general_kafka_worker", Workers: 1, Tick: w.Timing.Tick, Timeout: time.Minute,
+			Name: "general_kafka_worker", Workers: 1, Tick: w.Timing.Tick, Timeout: 5 * time.Minute,
 			Due:    func(context.Context, int) ([]string, error) { return []string{"fleet"}, nil },
 			Wakes:  func(string) (string, bool) { return "", false },
 			Work:   w.newSweeper().work,
@@ -110,8 +112,16 @@ func wakesOn(words ...string) func(string) (string, bool) {
 	}
 }
 
-// soon is when an item runs again that met somebody else's change.
-const soon = 5 * time.Millisecond
+// soon is when an item runs again that met somebody else's change, and taken
+// when it runs again that another loop is working on.
+const (
+	soon  = 5 * time.Millisecond
+	taken = 50 * time.Millisecond
+)
+
+// waitAtMost is the longest pause of a row that waits for room or a version:
+// nothing tells it that they came.
+const waitAtMost = 10 * time.Second
 
 // claimed wraps a step: it reads the row, lets no two loops work on one
 // instance at a time (an instance that is deleted while it is prepared must not
@@ -119,8 +129,8 @@ const soon = 5 * time.Millisecond
 // it is: a reason to look again.
 func (w *Work) claimed(work step) func(context.Context, db.TxFunc, string) (time.Duration, error) {
 	return func(ctx context.Context, tx db.TxFunc, key string) (time.Duration, error) {
-		if _, taken := w.busy.LoadOrStore(key, true); taken {
-			return soon, nil
+		if _, busy := w.busy.LoadOrStore(key, true); busy {
+			return taken, nil
 		}
 		defer w.busy.Delete(key)
 		k, err := w.Store.Live(ctx, kafka.ID(key))
@@ -164,12 +174,11 @@ func (w *Work) wait(ctx context.Context, tx db.TxFunc, k kafka.Kafka, code kafka
 	if plan, over := kafka.PlanFailure(k, code, reason, w.Clock()); over {
 		return 0, w.apply(ctx, tx, k, plan)
 	}
-	return w.retryLater(ctx, tx, k, reason)
+	return w.retryLater(ctx, tx, k, min(reconcile.Backoff(k.Attempts), waitAtMost), reason)
 }
 
 // retryLater stores when a row is due again, never later than its deadline.
-func (w *Work) retryLater(ctx context.Context, tx db.TxFunc, k kafka.Kafka, cause string) (time.Duration, error) {
-	pause := reconcile.Backoff(k.Attempts)
+func (w *Work) retryLater(ctx context.Context, tx db.TxFunc, k kafka.Kafka, pause time.Duration, cause string) (time.Duration, error) {
 	now := w.Clock()
 	if info := k.Status.Info(); info.Deadline > 0 {
 		pause = max(soon, min(pause, k.StatusChangedAt.Add(info.Deadline).Sub(now)))
@@ -195,11 +204,11 @@ func (w *Work) postpone(ctx context.Context, tx db.TxFunc, key string, cause err
 			return 0, ignoreStale(w.apply(ctx, tx, k, plan))
 		}
 	}
-	return w.retryLater(ctx, tx, k, cause.Error())
+	return w.retryLater(ctx, tx, k, reconcile.Backoff(k.Attempts), cause.Error())
 }
 
-// noteFailure is postpone for a row that is due for another reason too.
-func (w *Work) noteFailure(ctx context.Context, tx db.TxFunc, key string, cause error) (time.Duration, error) {
+// postponeRoutes is postpone for the writing of routes, which has its own rhythm.
+func (w *Work) postponeRoutes(ctx context.Context, tx db.TxFunc, key string, cause error) (time.Duration, error) {
 	k, err := w.Store.Live(ctx, kafka.ID(key))
 	if errors.Is(err, kafka.ErrNotFound) {
 		return 0, nil
@@ -207,9 +216,12 @@ func (w *Work) noteFailure(ctx context.Context, tx db.TxFunc, key string, cause 
 	if err != nil {
 		return 0, err
 	}
-	w.Logger.WarnContext(ctx, "writing an instance's routes failed", "kafka_id", k.ID, "attempts", k.Attempts+1, "error", cause)
-	err = tx(ctx, func(t db.Tx) error { return kafka.NoteFailure(t, k.ID, k.Version, cause.Error()) })
-	return reconcile.Backoff(k.Attempts), err
+	w.Logger.WarnContext(ctx, "writing an instance's routes failed", "kafka_id", k.ID, "attempts", k.RoutesAttempts+1, "error", cause)
+	pause := reconcile.Backoff(k.RoutesAttempts)
+	err = tx(ctx, func(t db.Tx) error {
+		return kafka.PostponeRoutes(t, k.ID, k.Version, w.Clock().Add(pause), cause.Error())
+	})
+	return pause, err
 }
 
 func ignoreStale(err error) error {

@@ -394,7 +394,7 @@ type GetKafkasParams struct {
 
 	// Search A condition in the manner of an SQL `where` clause. Columns: `cloud_provider`, `cluster_id`, `instance_type`,
 	// `name`, `owner`, `region`, `status`. Comparisons: `=`, `<>`, `like`, `ilike`, `in (…)`, `not in (…)`, joined by `and`, `or`
-	// and parentheses, ten joins at most. A value with spaces or commas goes between single quotes. In the patterns of
+	// and parentheses, ten joins and 1024 bytes at most. A value with spaces or commas goes between single quotes. In the patterns of
 	// `like` and `ilike`, `%` stands for any text and `_` for any character; in a URL `%` is written `%25`.
 	Search Search `form:"search,omitempty" json:"search,omitempty"`
 }

@@ -1,7 +1,6 @@
 package ams_test
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
