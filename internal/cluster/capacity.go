@@ -6,11 +6,12 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 )
 
-// Usage is how many streaming units of one instance type a cluster runs.
+// Usage is what a cluster runs of one instance type.
 type Usage struct {
 	ClusterID    string
 	InstanceType string
-	Units        int
+	Units        int // streaming units
+	Instances    int
 }
 
 // Room is how much of one instance type a cluster can hold. Without any limit

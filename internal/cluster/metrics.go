@@ -21,6 +21,8 @@ type Metrics struct {
 	used          *prometheus.GaugeVec
 	available     *prometheus.GaugeVec
 	drift         *prometheus.GaugeVec
+	since         *prometheus.GaugeVec
+	instances     *prometheus.GaugeVec
 
 	mutex sync.Mutex
 	rooms map[string]prometheus.Labels // series that are shown now
@@ -50,8 +52,10 @@ func NewMetrics(reg prometheus.Registerer, c Config) *Metrics {
 		used:          gauge("cluster_status_capacity_used", "Streaming units that a cluster holds", room...),
 		available:     gauge("cluster_status_capacity_available", "Streaming units that a cluster could still take", room...),
 		drift:         gauge("cluster_capacity_drift", "Streaming units counted as taken on a cluster less those that its instances take; anything but 0 wants a look", "cluster_id"),
+		since:         gauge("cluster_status_since_created_in_seconds", "Age of a live cluster, with the status it is in", "id", "cluster_id", "status"),
+		instances:     gauge("kafka_per_cluster_count", "Kafka instances on a cluster", "cluster_id", "external_id"),
 	}
-	reg.MustRegister(m.createSeconds, m.success, m.total, m.addonFailures, m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift)
+	reg.MustRegister(m.createSeconds, m.success, m.total, m.addonFailures, m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift, m.since, m.instances)
 	m.createSeconds.WithLabelValues("cluster_create")
 	for _, operation := range []string{"create", "delete", "hard_delete"} {
 		m.total.WithLabelValues(operation)
@@ -85,12 +89,21 @@ func (m *Metrics) Transitioned(before Cluster, event Event, now time.Time) {
 // reports bring versions, and they stay.
 func (c Cluster) wasReady() bool { return len(c.AvailableStrimziVersions) > 0 }
 
-// ShowDrifts sets how far the counted room of each cluster is from the true one.
-// The two were read one after the other, so a value that passes means nothing.
-func (m *Metrics) ShowDrifts(drifts map[string]int) {
+// ShowUsage sets how many instances each cluster has, and how far its counted
+// room is from the true one. The two were read one after the other, so a drift
+// that passes means nothing.
+func (m *Metrics) ShowUsage(clusters []Cluster, used []Usage) {
 	m.drift.Reset()
-	for clusterID, units := range drifts {
+	for clusterID, units := range Drifts(clusters, used) {
 		m.drift.WithLabelValues(clusterID).Set(float64(units))
+	}
+	instances := map[string]int{}
+	for _, u := range used {
+		instances[u.ClusterID] += u.Instances
+	}
+	m.instances.Reset()
+	for _, c := range clusters {
+		m.instances.WithLabelValues(c.ProviderID(), c.ExternalID).Set(float64(instances[c.ProviderID()]))
 	}
 }
 
@@ -103,7 +116,9 @@ func (m *Metrics) ShowClusters(clusters []Cluster, now time.Time) {
 	beats := map[string]prometheus.Labels{}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	m.since.Reset()
 	for _, c := range clusters {
+		m.since.WithLabelValues(string(c.ID), c.ProviderID(), string(c.Status)).Set(now.Sub(c.CreatedAt).Seconds())
 		count[c.Status]++
 		if c.overdue(now) {
 			late[c.Status]++
@@ -143,7 +158,7 @@ func (m *Metrics) ShowRooms(rooms []Room) {
 		m.used.With(labels).Set(r.Used)
 		m.available.With(labels).Set(r.Available)
 	}
-	forget(m.rooms, shown, m.max, m.used, m.available, m.drift)
+	forget(m.rooms, shown, m.max, m.used, m.available)
 	m.rooms = shown
 }
 
@@ -165,7 +180,7 @@ func (m *Metrics) HideCounts() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.rooms, m.beats = nil, nil
-	for _, vec := range []*prometheus.GaugeVec{m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift} {
+	for _, vec := range []*prometheus.GaugeVec{m.statusCount, m.overdue, m.heartbeatAge, m.max, m.used, m.available, m.drift, m.since, m.instances} {
 		vec.Reset()
 	}
 }

@@ -77,7 +77,7 @@ func TestRooms(t *testing.T) {
 	elsewhere := at("c5", 5, 0, "standard")
 	elsewhere.Region = "nowhere"
 	got := Rooms([]Cluster{at("c1", 5, 4, "standard,developer"), at("c2", -1, 0, "standard"), closed, failed, elsewhere},
-		[]Usage{{"c1", "standard", 3}, {"c1", "developer", 1}, {"unknown", "standard", 9}}, regions)
+		[]Usage{{"c1", "standard", 3, 2}, {"c1", "developer", 1, 1}, {"unknown", "standard", 9, 1}}, regions)
 	byKey := map[string][3]float64{}
 	for _, r := range got {
 		byKey[r.ClusterID+" "+r.InstanceType] = [3]float64{r.Max, r.Used, r.Available}
@@ -99,4 +99,12 @@ func TestAgentParametersStandInOrder(t *testing.T) {
 	}
 	require.Equal(t, []string{"sso-auth-server-url=https://sso/realm", "sso-client-id=agent", "sso-secret=s3cret",
 		"control-plane-url=https://fleet", "cluster-id=c1", "poll-interval=15s", "resync-interval=60s"}, got)
+}
+
+func TestDriftsCompareCountedAndTrueRoom(t *testing.T) {
+	t.Parallel()
+	one, two := "c1", "c2"
+	clusters := []Cluster{{ClusterID: &one, CapacityUsed: 3}, {ClusterID: &two, CapacityUsed: 1}, {}}
+	used := []Usage{{"c1", "standard", 2, 2}, {"c1", "developer", 1, 1}, {"gone", "standard", 9, 9}}
+	require.Equal(t, map[string]int{"c1": 0, "c2": 1}, Drifts(clusters, used))
 }

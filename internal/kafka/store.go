@@ -150,7 +150,7 @@ func (s *Store) RoutesPending(ctx context.Context, now time.Time, limit int) ([]
 // UnitsByCluster sums the streaming units that each cluster carries, by instance type.
 func (s *Store) UnitsByCluster(ctx context.Context) ([]cluster.Usage, error) {
 	var usage []cluster.Usage
-	err := s.db.Gorm(ctx).Raw(`SELECT cluster_id, instance_type, sum(capacity_consumed) AS units FROM kafka_requests
+	err := s.db.Gorm(ctx).Raw(`SELECT cluster_id, instance_type, sum(capacity_consumed) AS units, count(*) AS instances FROM kafka_requests
 		WHERE deleted_at IS NULL AND cluster_id <> '' AND status <> 'deleting' GROUP BY cluster_id, instance_type`).Scan(&usage).Error
 	if err != nil {
 		return nil, fmt.Errorf("summing units by cluster: %w", err)

@@ -38,7 +38,7 @@ deleted instances would stay. Dashboards made for other builds of the service ma
 |---|---|
 | ` + "`kas_fleet_manager_kafka_requests_status_since_created_in_seconds`" + ` | how long instances take: ` + "`kas_fleet_manager_worker_kafka_duration`" + `; how many take too long: ` + "`kas_fleet_manager_kafka_requests_overdue`" + `; one instance: its history in ` + "`kafka_events`" + ` |
 | ` + "`kas_fleet_manager_kafka_requests_current_status_info`" + ` | how many are where: ` + "`kas_fleet_manager_kafka_requests_status_count`" + `; one instance: its row, and the log lines with its ` + "`kafka_id`" + ` |
-| ` + "`kas_fleet_manager_cluster_status_since_created_in_seconds`" + ` | ` + "`kas_fleet_manager_worker_cluster_duration`, `kas_fleet_manager_cluster_status_count`" + ` and the cluster's row |
+| ` + "`kas_fleet_manager_cluster_provider_resource_quota_consumed`, `…_max_allowed`" + ` | nothing yet: they come with the quota of accounts management |
 | ` + "`kafka_version`, `strimzi_version`, `kafka_ibp_version`" + ` | the instance's row; as gauges they read the whole table at every scrape of every replica |
 
 ## Series

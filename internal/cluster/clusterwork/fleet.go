@@ -76,6 +76,6 @@ func (w *Work) show(ctx context.Context, _ db.TxFunc, _ string) (time.Duration, 
 		return 0, err
 	}
 	w.Metrics.ShowRooms(cluster.Rooms(clusters, used, w.Regions))
-	w.Metrics.ShowDrifts(cluster.Drifts(clusters, used))
+	w.Metrics.ShowUsage(clusters, used)
 	return 0, nil
 }
