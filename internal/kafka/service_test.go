@@ -85,7 +85,7 @@ func (o office) provisioned(name string) Kafka {
 	o.t.Helper()
 	k := row(name, Provisioning)
 	k.ClusterID, k.BootstrapServerHost = "c1", name+".kafka.test"
-	return put(o.t, o.d, k)
+	return live(o.t, o.d, put(o.t, o.d, k).ID)
 }
 
 func (o office) refused(reason string) int {
@@ -113,22 +113,28 @@ func route(prefix string) ReportedRoute {
 func TestOneEntryThatCannotBeStoredHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, "")
-	taken, nul, refused := o.provisioned("a-taken"), o.provisioned("b-nul"), o.provisioned("c-prefix")
+	taken, nul, long := o.provisioned("a-taken"), o.provisioned("b-nul"), o.provisioned("c-long")
 	good := o.provisioned("z-good") // ids grow, so all the others come before it
 	require.NoError(t, o.d.Tx(bound(t), func(tx db.Tx) error {
 		return ledger.Want(tx, clock.System(), ledger.Intent{OwnerKind: OwnerKind, OwnerID: "another", Kind: KindDNSRecord, Key: "a-taken.kafka.test"})
 	}))
-	nulReport := ready(route(""))
-	nulReport.KafkaVersion = "3\x00"
+	best := ready(route(""), route("admin-server"))
+	best.KafkaVersion, best.AdminServerURI = "3.3\x00.1\xff", "https://admin/"+strings.Repeat("x", 5<<20)
 	require.NoError(t, o.Report(bound(t), o.cluster, map[ID]Report{
-		taken.ID: ready(route("")), nul.ID: nulReport, refused.ID: ready(route(strings.Repeat("x", 6<<10))), good.ID: ready(route(""), route("admin-server")),
+		taken.ID: ready(route("")),
+		nul.ID:   ready(ReportedRoute{Router: "\x00.c1.example.test"}), // which no JSON column takes
+		long.ID:  ready(route(strings.Repeat("x", 6<<10))), good.ID: best,
 	}))
-	require.Len(t, live(t, o.d, good.ID).Routes, 2)
-	for _, k := range []Kafka{taken, nul} {
-		require.Equal(t, k, live(t, o.d, k.ID), "all of an entry or nothing")
+	got := live(t, o.d, good.ID)
+	require.Len(t, got.Routes, 2)
+	require.Equal(t, "3.3.1", got.ActualKafkaVersion)
+	require.Len(t, got.AdminAPIServerURL, 1024)
+	require.Equal(t, taken, live(t, o.d, taken.ID), "all of an entry or nothing")
+	for _, bad := range []Kafka{nul, long} {
+		require.Nil(t, live(t, o.d, bad.ID).Routes)
 	}
-	require.Nil(t, live(t, o.d, refused.ID).Routes)
-	require.Equal(t, []int{2, 1, 0}, []int{o.refused("not_storable"), o.refused("not_believed"), o.refused("unknown_instance")})
+	require.Equal(t, 3, o.refused("not_storable")+o.refused("not_believed"))
+	require.Zero(t, o.refused("unknown_instance"))
 	intents, err := ledger.NewStore(o.d).Of(bound(t), OwnerKind, string(good.ID))
 	require.NoError(t, err)
 	require.Len(t, intents, 2)
@@ -155,7 +161,7 @@ func TestUnknownInstancesCostOneLineHoweverMany(t *testing.T) {
 	o := newOffice(t, "")
 	known, waiting := o.provisioned("one"), row("two", Preparing)
 	waiting.ClusterID = "c1"
-	waiting = put(t, o.d, waiting)
+	waiting = live(t, o.d, put(t, o.d, waiting).ID)
 	const unknown = 70_000
 	reports := map[ID]Report{known.ID: ready(route("")), waiting.ID: ready(route(""))}
 	for i := range unknown {

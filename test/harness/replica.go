@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -86,7 +87,11 @@ func (r *Replica) As(user string) *Caller {
 // Page reads a page of the metrics or the health server, and its status.
 func (r *Replica) Page(url string) (status int, body string) {
 	r.world.t.Helper()
-	reply, err := r.world.client.Get(url)
+	request, err := http.NewRequestWithContext(r.world.t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		r.world.t.Fatalf("reading %s: %v", url, err)
+	}
+	reply, err := r.world.client.Do(request)
 	if err != nil {
 		r.world.t.Fatalf("reading %s: %v", url, err)
 	}

@@ -40,7 +40,7 @@ func golden(t *testing.T, name string, body []byte) {
 	body = append(body, '\n')
 	path := filepath.Join("testdata", name+".json")
 	if *update {
-		require.NoError(t, os.WriteFile(path, body, 0o644)) //nolint:gosec // the repository's own files
+		require.NoError(t, os.WriteFile(path, body, 0o644))
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)

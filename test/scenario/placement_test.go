@@ -172,7 +172,6 @@ func TestAnOlderReportIsIgnored(t *testing.T) {
 	h.WaitStatus(k.ID, kafka.Provisioning)
 	one.Ready(k.ID)
 	before := h.WaitStatus(k.ID, kafka.Ready)
-	before = h.Row(k.ID)
 	one.Sends(map[string]agent.Status{k.ID: {
 		Conditions:       []agent.Condition{{Type: "Ready", Status: "False", Reason: "Error"}},
 		UpdatedTimestamp: time.Now().Add(-time.Hour).UTC().Format(time.RFC3339Nano),

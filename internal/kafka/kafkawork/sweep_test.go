@@ -1,0 +1,121 @@
+package kafkawork_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/route53"
+)
+
+// lost brings an instance from preparing to its end, with a call to the SSO that
+// was given up before anybody saw the client.
+func (b *bench) lost(name string) kafka.ID {
+	b.t.Helper()
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodPost, Path: "/clients$", Mode: emulator.Before, Status: 503})
+	id := b.kafka(name, kafka.Preparing)
+	require.Error(b.t, b.step("preparing_kafka", id))
+	b.ssoWire.ClearFaults()
+	b.move(id, kafka.DeleteAsked, kafka.ByUser)
+	require.NoError(b.t, b.step("deleting_kafka", id)) // never placed
+	require.NoError(b.t, b.step("deleting_kafka", id))
+	require.Equal(b.t, kafka.Deleting, b.live(id).Status, "the call may still take effect")
+	b.now = b.now.Add(doubt)
+	require.NoError(b.t, b.step("deleting_kafka", id))
+	require.NoError(b.t, b.step("deleting_kafka", id))
+	_, err := b.store.Live(b.ctx, id)
+	require.ErrorIs(b.t, err, kafka.ErrNotFound)
+	return id
+}
+
+// appear makes the client of a call that everybody had given up.
+func (b *bench) appear(clientID string) {
+	b.t.Helper()
+	_, err := b.deps.SSO.Ensure(b.ctx, keycloak.ClientSpec{ClientID: clientID, Name: clientID})
+	require.NoError(b.t, err)
+}
+
+func (b *bench) sweep() error {
+	b.t.Helper()
+	b.now = b.now.Add(time.Minute)
+	return b.step("general_kafka_worker", "fleet")
+}
+
+func TestAClientThatAppearsAfterTheEndIsRemovedAndNoOther(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.lost("one")
+	require.NoError(t, b.sweep())
+	b.appear(kafka.CanaryClientID(id))
+	b.appear("canary-cb0b8ss5m2vs73f1jk2g") // of another installation in this realm
+	mine := b.kafka("mine", kafka.Preparing)
+	require.NoError(t, b.step("preparing_kafka", mine))
+	require.Len(t, b.clients(), 4)
+
+	require.NoError(t, b.sweep())
+	require.ElementsMatch(t, []string{foreign, "canary-cb0b8ss5m2vs73f1jk2g", kafka.CanaryClientID(mine)}, b.clients())
+
+	// Nobody believes for ever that a call may take effect.
+	b.now = b.now.Add(2 * time.Hour)
+	b.appear(kafka.CanaryClientID(id))
+	require.NoError(t, b.sweep())
+	require.Contains(t, b.clients(), kafka.CanaryClientID(id))
+}
+
+func TestWhatWasSeenCreatedIsNotLookedForAfterItsEnd(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.kafka("one", kafka.Preparing)
+	require.NoError(t, b.step("preparing_kafka", id))
+	b.move(id, kafka.DeleteAsked, kafka.ByUser)
+	b.move(id, kafka.ReportedDeleted, kafka.ByAgent)
+	require.NoError(t, b.step("deleting_kafka", id))
+	require.NoError(t, b.step("deleting_kafka", id))
+	b.ssoWire.ClearJournal()
+	require.NoError(t, b.sweep())
+	require.Empty(t, b.ssoWire.Journal(), "its end is certain, so nobody asks")
+}
+
+func TestARecordThatAppearsAfterTheEndIsRemovedUnlessItIsAnothers(t *testing.T) {
+	b := newBench(t, 4)
+	want := func(id, key, target string) {
+		require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+			detail := []byte(`{"target": "` + target + `"}`)
+			err := ledger.Want(tx, b.now, ledger.Intent{ID: id, OwnerKind: kafka.OwnerKind, OwnerID: "k1", Kind: kafka.KindDNSRecord, Key: key, Detail: detail})
+			if err != nil {
+				return err
+			}
+			return ledger.MarkInDoubt(tx, b.now, id)
+		}))
+	}
+	want("i1", "one."+domain, "r.example.test")
+	want("i2", "two."+domain, "r.example.test")
+	b.dns.Put("Z1", route53.Record{Name: "one." + domain, Type: "CNAME", TTL: 300, Values: []string{"r.example.test"}})
+	b.dns.Put("Z1", route53.Record{Name: "two." + domain, Type: "CNAME", TTL: 300, Values: []string{"elsewhere.example.test"}})
+	require.NoError(t, b.sweep())
+	left := b.dns.Records(domain)
+	require.Len(t, left, 1)
+	require.Equal(t, "two."+domain, left[0].Name)
+}
+
+func TestOneThatCannotBeRemovedKeepsNoOther(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	first, second := b.lost("one"), b.lost("two")
+	b.appear(kafka.CanaryClientID(first))
+	b.appear(kafka.CanaryClientID(second))
+	stuck, _ := b.sso.Client(realm, kafka.CanaryClientID(first))
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodDelete, Path: stuck.ID, Mode: emulator.Before, Status: 403})
+	require.Error(t, b.sweep())
+	require.ElementsMatch(t, []string{foreign, kafka.CanaryClientID(first)}, b.clients())
+	b.ssoWire.ClearFaults()
+	require.NoError(t, b.sweep())
+	require.Equal(t, []string{foreign}, b.clients())
+}
