@@ -39,7 +39,7 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (K
 	k := s.newKafka(who, admission)
 	order := quotaOrder{rules: rules}
 	order.grant, order.refusal = rules.Resolve(s.quotaRequest(account, admission), k.CreatedAt)
-	err = s.DB.Tx(ctx, func(tx db.Tx) error {
+	err = s.txAfterQueue(ctx, func(tx db.Tx) error {
 		if err := lockLimits(tx, k, admission.Limit, order); err != nil {
 			return err
 		}
@@ -64,6 +64,19 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (K
 		return Kafka{}, err
 	}
 	return k, nil
+}
+
+// txAfterQueue runs a transaction that waits its turn at locks which every order
+// of an organisation or region needs. Where the queue is longer than the
+// connection waits for a lock, the order stands in line again: it has done
+// nothing yet, and the request still has time.
+func (s *Service) txAfterQueue(ctx context.Context, fn func(db.Tx) error) error {
+	for {
+		err := s.DB.Tx(ctx, fn)
+		if !db.IsLockTimeout(err) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (s *Service) quotaRequest(account quota.Account, a Admission) quota.Request {

@@ -1,0 +1,60 @@
+package kafka
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
+)
+
+// An order that waits longer for its turn than a connection waits for a lock
+// stands in line again: it once was an error of the service.
+func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	held, release := make(chan struct{}), make(chan struct{})
+	holder := make(chan error, 1)
+	go func() {
+		holder <- d.Tx(bound(t), func(tx db.Tx) error {
+			if err := tx.Lock("queue"); err != nil {
+				return err
+			}
+			close(held)
+			for { // a transaction that did nothing for long would be ended by the server
+				select {
+				case <-release:
+					return nil
+				case <-time.After(100 * time.Millisecond):
+					if err := tx.Gorm().Exec("SELECT 1").Error; err != nil {
+						return err
+					}
+				}
+			}
+		})
+	}()
+	<-held
+	timedOut := d.Tx(bound(t), func(tx db.Tx) error { return tx.Lock("queue") })
+	require.True(t, db.IsLockTimeout(timedOut), "the lock is held for longer than a connection waits: %v", timedOut)
+	tries := 0
+	done := make(chan error, 1)
+	go func() {
+		s := NewService(Deps{DB: d})
+		done <- s.txAfterQueue(bound(t), func(tx db.Tx) error {
+			if tries++; tries == 2 {
+				close(release)
+			}
+			return tx.Lock("queue")
+		})
+	}()
+	require.NoError(t, <-done)
+	require.NoError(t, <-holder)
+	require.GreaterOrEqual(t, tries, 2)
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Error(t, NewService(Deps{DB: d}).txAfterQueue(ended, func(db.Tx) error { return nil }), "not beyond the request's time")
+}
