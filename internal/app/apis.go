@@ -63,9 +63,9 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 			return who.Username, who.OrgID
 		},
 		Metrics: httpx.NewMetrics(a.registry), Actions: actions,
-		LargeBodies: []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
-		Timeouts:    timeouts(),
-		FirstValue:  []string{"async", "page", "size", "orderBy", "search", "client_id"},
+		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
+		Timeouts:   timeouts(),
+		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id"},
 	})
 }
 

@@ -16,6 +16,7 @@ func (m malformed) Error() string { return string(m) }
 // when a handler first asks for it: handlers without interest never see faults.
 type singleValue struct {
 	body    io.ReadCloser
+	nul     bool // texts may hold NUL: they are cleaned where they are stored
 	checked io.Reader
 	err     error
 }
@@ -24,7 +25,7 @@ func (s *singleValue) Read(p []byte) (int, error) {
 	if s.checked == nil && s.err == nil {
 		var text []byte
 		if text, s.err = io.ReadAll(s.body); s.err == nil {
-			s.err = checkSingle(text)
+			s.err = checkSingle(text, s.nul)
 		}
 		s.checked = bytes.NewReader(text)
 	}
@@ -37,16 +38,16 @@ func (s *singleValue) Read(p []byte) (int, error) {
 func (s *singleValue) Close() error { return s.body.Close() }
 
 // checkSingle finds the end of the first JSON value and demands white space
-// behind it. The decoder checks the value itself afterwards. It also refuses
-// \u0000, which no text column of PostgreSQL can store.
-func checkSingle(text []byte) error {
+// behind it. The decoder checks the value itself afterwards. Unless nul allows
+// it, it also refuses \u0000, which no text column of PostgreSQL can store.
+func checkSingle(text []byte, nul bool) error {
 	depth, quoted, done, scalar := 0, false, false, false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
 		case quoted:
 			if c == '\\' {
-				if bytes.HasPrefix(text[i:], []byte(`\u0000`)) {
+				if !nul && bytes.HasPrefix(text[i:], []byte(`\u0000`)) {
 					return malformed("a NUL character is not allowed")
 				}
 				i++

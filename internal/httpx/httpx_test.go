@@ -100,10 +100,10 @@ func newEdge(t *testing.T, routes func(r *mux.Router, errs *httpx.Errors)) *edge
 			}
 			return r.Context(), nil
 		},
-		Who:         func(context.Context) (string, string) { return "alice", "13640203" },
-		Actions:     map[string]string{"GET " + base + "/kafkas/{id}": "get-kafka"},
-		LargeBodies: []string{base + "/large"},
-		FirstValue:  []string{"page"},
+		Who:        func(context.Context) (string, string) { return "alice", "13640203" },
+		Actions:    map[string]string{"GET " + base + "/kafkas/{id}": "get-kafka"},
+		Batches:    []string{base + "/large"},
+		FirstValue: []string{"page"},
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
@@ -202,7 +202,7 @@ func TestRoutesAndRefusals(t *testing.T) {
 
 func TestOptionsForUnknownTemplatesAreRefused(t *testing.T) {
 	t.Parallel()
-	_, err := httpx.NewHandler(httpx.Options{Router: mux.NewRouter(), LargeBodies: []string{"/typo"}})
+	_, err := httpx.NewHandler(httpx.Options{Router: mux.NewRouter(), Batches: []string{"/typo"}})
 	require.ErrorContains(t, err, `"/typo"`)
 }
 

@@ -17,6 +17,7 @@ type route struct {
 	template string // empty: no route
 	label    string // of the metrics
 	maxBody  int64
+	batch    bool // many entries in one body
 	timeout  time.Duration
 }
 
@@ -37,8 +38,8 @@ func readRoutes(o Options) (map[*mux.Route]route, error) {
 		known[template] = true
 		entry := noRoute()
 		entry.template, entry.label = template, pathLabel(template)
-		if slices.Contains(o.LargeBodies, template) {
-			entry.maxBody = largeBody
+		if slices.Contains(o.Batches, template) {
+			entry.maxBody, entry.batch = largeBody, true
 		}
 		if timeout, ok := o.Timeouts[template]; ok {
 			entry.timeout = timeout
@@ -49,7 +50,7 @@ func readRoutes(o Options) (map[*mux.Route]route, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := slices.Clone(o.LargeBodies)
+	named := slices.Clone(o.Batches)
 	for template := range o.Timeouts {
 		named = append(named, template)
 	}

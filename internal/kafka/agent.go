@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
@@ -61,6 +62,8 @@ func (s *Service) Report(ctx context.Context, c cluster.Cluster, reports map[ID]
 		return nil
 	}
 	ids := slices.Sorted(maps.Keys(reports))
+	// What cannot be an id is no question to the database, which would refuse all of them for it.
+	ids = slices.DeleteFunc(ids, func(id ID) bool { return !idPattern.MatchString(string(id)) })
 	rows, err := s.Store.Reported(ctx, c.ProviderID(), ids)
 	if err != nil {
 		return err
@@ -88,6 +91,8 @@ func (s *Service) Report(ctx context.Context, c cluster.Cluster, reports map[ID]
 	}
 	return nil
 }
+
+var idPattern = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
 
 // storable bounds the texts that end up in columns.
 func (r Report) storable() Report {

@@ -274,9 +274,13 @@ func (v *Verdict) readVersions(k Kafka, r Report) {
 const (
 	maxRoutes = 64
 	maxLabel  = 63
+	maxName   = 253
 )
 
-var prefixPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+var (
+	prefixPattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	routerPattern = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$`)
+)
 
 // readRoutes turns reported routes into DNS names. All or nothing: a router
 // outside the cluster's own domain would let an agent point our names anywhere.
@@ -293,8 +297,9 @@ func readRoutes(k Kafka, reported []ReportedRoute, clusterDNS string) (Routes, e
 			return nil, fmt.Errorf("reading routes: prefix %.80q makes no DNS name of its own", r.Prefix)
 		}
 		seen[r.Prefix] = true
-		if base == "" || !strings.HasSuffix(r.Router, "."+base) && r.Router != base {
-			return nil, fmt.Errorf("reading routes: router %.80q is outside the cluster's domain %q", r.Router, base)
+		inside := base != "" && (r.Router == base || strings.HasSuffix(r.Router, "."+base))
+		if !inside || len(r.Router) > maxName || !routerPattern.MatchString(r.Router) {
+			return nil, fmt.Errorf("reading routes: router %.80q is no name inside the cluster's domain %q", r.Router, base)
 		}
 		routes = append(routes, Route{Domain: routeDomain(r.Prefix, k.BootstrapServerHost), Router: r.Router})
 	}

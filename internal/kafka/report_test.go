@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -81,12 +82,15 @@ func TestReadyAtOnceWhereNoRecordsAreWritten(t *testing.T) {
 
 func TestRoutesOutsideTheClusterAreRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
-	for _, router := range []string{"evil.test", "evilc1.example.test", ""} {
+	for _, router := range []string{
+		"evil.test", "evilc1.example.test", "", "a b.c1.example.test", "a\x00.c1.example.test", "..c1.example.test",
+		strings.Repeat("a.", 200) + "c1.example.test",
+	} {
 		r := readyReport()
 		r.Routes = append(r.Routes, ReportedRoute{"x", "broker-0", router})
 		v := ReadReport(provisioned(), r, facts())
 		require.NotContains(t, v.Set, "routes")
-		require.Contains(t, v.Ignored, "outside")
+		require.Contains(t, v.Ignored, "no name inside", router)
 	}
 }
 

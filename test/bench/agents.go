@@ -40,21 +40,30 @@ func (s *stage) measureAgent(ctx context.Context, t *table) error {
 	if _, err := reply.must(http.StatusOK); err != nil {
 		return fmt.Errorf("reporting: %w", err)
 	}
-	before, err := s.versions(ctx, id)
-	if err != nil {
-		return err
-	}
-	for _, call := range []struct {
-		work  string
-		r     request
-		wants int
-		limit time.Duration // of the median; 0: no target
-	}{
+	return s.measurePolls(ctx, t, []agentCall{
 		{"agent GET 1000 instances", get, http.StatusOK, 6 * time.Millisecond},
 		{"agent GET 1000 instances, gzip", zipped, http.StatusOK, 0},
 		{"agent GET 1000 instances, unchanged", unchanged, http.StatusNotModified, time.Millisecond},
 		{"agent PUT 1000 unchanged reports", put, http.StatusOK, 25 * time.Millisecond},
-	} {
+	})
+}
+
+// agentCall is a request that an agent repeats, and the bound of its median; 0: none.
+type agentCall struct {
+	work  string
+	r     request
+	wants int
+	limit time.Duration
+}
+
+// measurePolls repeats calls of which none may write.
+func (s *stage) measurePolls(ctx context.Context, t *table, calls []agentCall) error {
+	id := clusterID(1)
+	before, err := s.versions(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, call := range calls {
 		l, err := s.ours(ctx, load{connections: 1, wants: call.wants, next: func(buffer []byte, _, _ int) []byte { return call.r.append(buffer) }})
 		if err != nil {
 			return fmt.Errorf("%s: %w", call.work, err)

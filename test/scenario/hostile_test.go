@@ -190,3 +190,18 @@ func TestOrdersForAClusterOfOnesOwnAreCheckedToTheEnd(t *testing.T) {
 	}
 	require.Empty(t, alice.List().Items)
 }
+
+func TestANULInOneEntryHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t, harness.ManualAgents())
+	alice, one := h.As(harness.Alice), h.Agent(harness.ClusterOne)
+	bad, good := alice.CreateKafka("bad"), alice.CreateKafka("good")
+	h.WaitStatus(bad.ID, kafka.Provisioning)
+	h.WaitStatus(good.ID, kafka.Provisioning)
+	failed := func(message string) agent.Status {
+		return agent.Status{Conditions: []agent.Condition{{Type: "Ready", Status: "False", Reason: "Error", Message: message}}}
+	}
+	one.Sends(map[string]agent.Status{bad.ID: failed("a\x00b"), good.ID: failed("plain"), "x\x00y": failed("nobody")})
+	require.Equal(t, kafka.Failed, h.Row(good.ID).Status)
+	require.Equal(t, "ab", h.Row(bad.ID).FailedDetail)
+}
