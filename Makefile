@@ -31,6 +31,11 @@ run: postgres build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFF
 test: postgres ## Run every test with the race detector
 	scripts/with-postgres go test -race -timeout $(TEST_TIMEOUT) ./...
 
+.PHONY: bench
+bench: postgres build ## Measure speed and cost beside a floor server; BENCH_SIZES=1k,10k BENCH_SECONDS=3
+	@go build -o bin/bench ./test/bench
+	@exec bin/bench
+
 .PHONY: verify
 verify: ## Check that the source is as it should be: fresh, formatted, linted, tidy, lawful
 	@echo "==> go.mod is tidy"
