@@ -64,10 +64,12 @@ func (s *Store) Live(ctx context.Context) ([]Cluster, error) {
 	return rows, nil
 }
 
-// Placeable gives the managed clusters of a region that are ready, oldest first.
+// Placeable gives what placing looks at of the managed clusters of a region that
+// are ready, oldest first. It runs for every order, so it reads no more than that.
 func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
+	const columns = "cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used, available_strimzi_versions"
 	var rows []Cluster
-	err := s.db.Gorm(ctx).Where("cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL",
+	err := s.db.Gorm(ctx).Select(columns).Where("cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL",
 		provider, region).Order("created_at, id").Find(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("listing placeable clusters: %w", err)

@@ -22,6 +22,9 @@ var serverLimits = map[string]string{
 	"statement_timeout":                   "5s",
 	"lock_timeout":                        "2s",
 	"timezone":                            "UTC",
+	// Statements here are short: neither compiling them nor starting helpers pays.
+	"jit":                             "off",
+	"max_parallel_workers_per_gather": "0",
 }
 
 // connection turns the configuration into that of one connection.

@@ -53,12 +53,17 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (K
 		if err := takeQuota(tx, &k, order); err != nil {
 			return err
 		}
+		k.ClusterID = candidates[0].ClusterID
+		if err := insert(tx, k); err != nil {
+			return err
+		}
+		// Last, since every order waits for the cluster's row until the transaction ends.
 		chosen, err := reserve(tx, candidates, k)
-		if err != nil {
+		if err != nil || chosen.ClusterID == k.ClusterID {
 			return err
 		}
 		k.ClusterID = chosen.ClusterID
-		return insert(tx, k)
+		return moveInserted(tx, k)
 	})
 	if err != nil {
 		return Kafka{}, err

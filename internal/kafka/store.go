@@ -36,22 +36,28 @@ const publicColumns = "id, created_at, updated_at, version, name, status, cloud_
 	"max_data_retention_size, reauthentication_enabled, bootstrap_server_host, admin_api_server_url, actual_kafka_version, " +
 	"routes_created, failed_reason"
 
-// List gives one page and the number of all rows that match.
+// List gives one page and the number of all rows that match. The page comes
+// first: one that is not full tells the number by itself.
 func (s *Store) List(ctx context.Context, f Filter) ([]Kafka, int, error) {
 	where := s.db.Gorm(ctx).Table("kafka_requests").Where("organisation_id = ? AND deleted_at IS NULL", f.OrganisationID)
 	if f.Where != "" {
 		where = where.Where(f.Where, f.Args...)
 	}
+	var rows []Kafka
+	err := where.Session(&gorm.Session{}).Select(publicColumns).Order(f.Order).Offset(f.Offset).Limit(f.Limit).Find(&rows).Error
+	if err != nil {
+		return nil, 0, fmt.Errorf("listing instances: %w", err)
+	}
+	if len(rows) < f.Limit && (len(rows) > 0 || f.Offset == 0) {
+		return rows, f.Offset + len(rows), nil
+	}
 	var total int64
 	if err := where.Session(&gorm.Session{}).Count(&total).Error; err != nil {
 		return nil, 0, fmt.Errorf("counting instances: %w", err)
 	}
-	var rows []Kafka
-	if int64(f.Offset) < total {
-		err := where.Session(&gorm.Session{}).Select(publicColumns).Order(f.Order).Offset(f.Offset).Limit(f.Limit).Find(&rows).Error
-		if err != nil {
-			return nil, 0, fmt.Errorf("listing instances: %w", err)
-		}
+	// Rows may have gone between the two statements; the page that was read counts.
+	if len(rows) > 0 {
+		total = max(total, int64(f.Offset+len(rows)))
 	}
 	return rows, int(total), nil
 }

@@ -156,6 +156,14 @@ func storable(column string, value any) any {
 	return value
 }
 
+// moveInserted corrects the cluster of a row that this very transaction inserted.
+func moveInserted(tx db.Tx, k Kafka) error {
+	if err := tx.Gorm().Exec("UPDATE kafka_requests SET cluster_id = ? WHERE id = ?", k.ClusterID, k.ID).Error; err != nil {
+		return fmt.Errorf("moving a new instance: %w", err)
+	}
+	return nil
+}
+
 // insert writes a new instance and announces it.
 func insert(tx db.Tx, k Kafka) error {
 	err := tx.Gorm().Create(&k).Error

@@ -116,6 +116,9 @@ CREATE TABLE kafka_requests (
 CREATE UNIQUE INDEX kafka_requests_name_live ON kafka_requests (organisation_id, name) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX kafka_requests_host_live ON kafka_requests (bootstrap_server_host)
     WHERE deleted_at IS NULL AND bootstrap_server_host <> '';
+CREATE INDEX kafka_requests_units ON kafka_requests (organisation_id, instance_type, actual_kafka_billing_model, desired_kafka_billing_model)
+    INCLUDE (capacity_consumed) WHERE deleted_at IS NULL;
+CREATE INDEX kafka_requests_status_count ON kafka_requests (status) INCLUDE (status_changed_at) WHERE deleted_at IS NULL;
 CREATE INDEX kafka_requests_due ON kafka_requests (status, next_attempt_at) WHERE deleted_at IS NULL;
 CREATE INDEX kafka_requests_of_cluster ON kafka_requests (cluster_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX kafka_requests_of_region ON kafka_requests (cloud_provider, region, instance_type)
