@@ -50,6 +50,17 @@ func TestSettingsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
 	require.True(t, s.agents())
 }
 
+// A shell that sourced another world's sandbox.env once handed over that world's database.
+func TestADatabaseOfAnotherWorldIsNotTaken(t *testing.T) {
+	t.Parallel()
+	s, err := resolved(t, map[string]string{"DATABASE_URL": "postgres://h/d", "SANDBOX_PID": "4711"})
+	require.NoError(t, err)
+	require.Empty(t, s.DatabaseURL)
+	s, err = resolved(t, map[string]string{"SANDBOX_PID": "4711"}, "--database-url=postgres://h/d")
+	require.NoError(t, err)
+	require.Equal(t, "postgres://h/d", s.DatabaseURL, "what was asked for is done")
+}
+
 func TestMistakesInSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
