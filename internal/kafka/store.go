@@ -91,7 +91,7 @@ func one(query *gorm.DB) (Kafka, error) {
 // Reported finds the instances of a cluster that its agent may speak of, those
 // that a report names and maybe more.
 func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kafka, error) {
-	query := s.db.Gorm(ctx).Where(reportedWhere, clusterID)
+	query := s.db.Gorm(ctx).Select(reportedColumns).Where(reportedWhere, clusterID)
 	if len(ids) <= 1000 { // beyond that the cluster's own rows are the shorter list
 		query = query.Where("id IN ?", ids)
 	}
@@ -106,13 +106,23 @@ func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kaf
 const desiredWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status IN " +
 	"('provisioning', 'ready', 'failed', 'deprovision', 'suspending', 'suspended', 'resuming')"
 
+// What a verdict on a report, and writing it, looks at.
+const reportedColumns = "id, created_at, version, status, status_changed_at, cluster_id, capacity_consumed, desired_kafka_billing_model, " +
+	"bootstrap_server_host, admin_api_server_url, placement_exclusions, actual_kafka_version, actual_strimzi_version, actual_kafka_ibp_version, " +
+	"kafka_upgrading, strimzi_upgrading, kafka_ibp_upgrading, routes, routes_created, reported_class, reported_at"
+
 // What an agent may speak of: what it was told of, until the row is gone.
 const reportedWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status NOT IN ('accepted', 'preparing')"
+
+// What an agent is told, besides what is the same for all instances.
+const desiredColumns = "id, version, name, namespace, status, placement_id, instance_type, quota_consumed, size_snapshot, max_data_retention_size, owner, " +
+	"organisation_id, bootstrap_server_host, desired_kafka_version, desired_strimzi_version, desired_kafka_ibp_version, " +
+	"reauthentication_enabled, canary_service_account_client_id, canary_service_account_client_secret"
 
 // Desired gives the instances that a cluster's agent has to run or remove, in a stable order.
 func (s *Store) Desired(ctx context.Context, clusterID string) ([]Kafka, error) {
 	var rows []Kafka
-	if err := s.db.Gorm(ctx).Where(desiredWhere, clusterID).Order("id").Find(&rows).Error; err != nil {
+	if err := s.db.Gorm(ctx).Select(desiredColumns).Where(desiredWhere, clusterID).Order("id").Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("listing a cluster's instances: %w", err)
 	}
 	return rows, nil
