@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -16,6 +17,8 @@ type Config struct {
 	OwnerListFile     string
 	EnableAuth        bool // instances authenticate their clients at the SSO
 	UserNameClaim     string
+	DeletedRetention  time.Duration // of rows of instances that are gone; 0: for ever
+	EventRetention    time.Duration // of the history; 0: for ever
 	FallbackUserClaim string
 }
 
@@ -28,6 +31,8 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.OwnerListFile, "kafka-owner-list-file", "config/kafka-owner-list.yaml", "YAML list of user names that own every instance besides its owner")
 	fs.BoolVar(&c.EnableAuth, "mas-sso-enable-auth", true, "instances authenticate their clients at the SSO")
 	fs.StringVar(&c.UserNameClaim, "user-name-claim", "clientId", "token claim from which instances take the user's name")
+	fs.DurationVar(&c.DeletedRetention, "deleted-kafka-retention", 30*24*time.Hour, "how long the rows of deleted instances are kept; 0 keeps them for ever")
+	fs.DurationVar(&c.EventRetention, "kafka-event-retention", 90*24*time.Hour, "how long the history of instances is kept; 0 keeps it for ever")
 	fs.StringVar(&c.FallbackUserClaim, "fall-back-user-name-claim", "preferred_username", "claim to use where the first is absent")
 }
 
@@ -39,6 +44,14 @@ func (c Config) Validate() error {
 	}
 	if c.EnableAuth && c.UserNameClaim == "" {
 		problems = append(problems, errors.New("user-name-claim: must not be empty while mas-sso-enable-auth is on"))
+	}
+	// What was closed in doubt is looked at for an hour, and people look at yesterday.
+	const least = 24 * time.Hour
+	if c.DeletedRetention != 0 && c.DeletedRetention < least {
+		problems = append(problems, errors.New("deleted-kafka-retention: must be 0 or at least 24h"))
+	}
+	if c.EventRetention != 0 && c.EventRetention < least {
+		problems = append(problems, errors.New("kafka-event-retention: must be 0 or at least 24h"))
 	}
 	return errors.Join(problems...)
 }

@@ -115,6 +115,26 @@ func Postpone(tx db.Tx, id ID, version int64, next time.Time, cause string) erro
 	return nil
 }
 
+// PurgeDeleted removes rows of instances that were erased before that time, and
+// tells how many. Whoever calls it again and again gets them all.
+func PurgeDeleted(tx db.Tx, before time.Time, limit int) (int, error) {
+	return purge(tx, `DELETE FROM kafka_requests WHERE id IN
+		(SELECT id FROM kafka_requests WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?)`, before, limit)
+}
+
+// PurgeEvents is PurgeDeleted for the history.
+func PurgeEvents(tx db.Tx, before time.Time, limit int) (int, error) {
+	return purge(tx, "DELETE FROM kafka_events WHERE id IN (SELECT id FROM kafka_events WHERE at < ? ORDER BY at LIMIT ?)", before, limit)
+}
+
+func purge(tx db.Tx, statement string, before time.Time, limit int) (int, error) {
+	result := tx.Gorm().Exec(statement, before, limit)
+	if result.Error != nil {
+		return 0, fmt.Errorf("removing what was kept long enough: %w", result.Error)
+	}
+	return int(result.RowsAffected), nil
+}
+
 // Park makes a row due never, until its next transition.
 func Park(tx db.Tx, k Kafka, now time.Time) error {
 	err := tx.Gorm().Exec("UPDATE kafka_requests SET next_attempt_at = ? WHERE id = ? AND version = ?", now.AddDate(100, 0, 0), k.ID, k.Version).Error

@@ -154,6 +154,18 @@ func (s *Store) CountUnsettled(ctx context.Context, ownerKind, kind string, olde
 	return int(count), nil
 }
 
+// PurgeGone removes intents of an owner kind that went before that time, and tells
+// how many.
+func PurgeGone(tx db.Tx, ownerKind string, before time.Time, limit int) (int, error) {
+	result := tx.Gorm().Exec(`DELETE FROM external_resources WHERE id IN
+		(SELECT id FROM external_resources WHERE state = ? AND updated_at < ? AND owner_kind = ? ORDER BY updated_at LIMIT ?)`,
+		Gone, before, ownerKind, limit)
+	if result.Error != nil {
+		return 0, fmt.Errorf("removing old intents: %w", result.Error)
+	}
+	return int(result.RowsAffected), nil
+}
+
 // ClosedInDoubt lists intents of an owner kind that went since that time without
 // ever having been seen created: a call that was given up may have taken effect
 // after all. MarkInDoubt closes them.

@@ -116,6 +116,7 @@ CREATE TABLE kafka_requests (
 CREATE UNIQUE INDEX kafka_requests_name_live ON kafka_requests (organisation_id, name) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX kafka_requests_host_live ON kafka_requests (bootstrap_server_host)
     WHERE deleted_at IS NULL AND bootstrap_server_host <> '';
+CREATE INDEX kafka_requests_deleted ON kafka_requests (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX kafka_requests_units ON kafka_requests (organisation_id, instance_type, actual_kafka_billing_model, desired_kafka_billing_model)
     INCLUDE (capacity_consumed) WHERE deleted_at IS NULL;
 CREATE INDEX kafka_requests_status_count ON kafka_requests (status) INCLUDE (status_changed_at) WHERE deleted_at IS NULL;
@@ -139,6 +140,7 @@ CREATE TABLE kafka_events (
     reason      text NOT NULL DEFAULT ''
 );
 CREATE INDEX kafka_events_of_kafka ON kafka_events (kafka_id, id);
+CREATE INDEX kafka_events_age ON kafka_events (at);
 
 CREATE TABLE external_resources (
     id              text PRIMARY KEY,
@@ -157,7 +159,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_one_per_key UNIQUE (kind, key)
 );
 CREATE INDEX external_resources_of_owner ON external_resources (owner_kind, owner_id, seq);
-CREATE INDEX external_resources_doubted ON external_resources (updated_at) WHERE state = 'gone' AND last_error <> '';
+CREATE INDEX external_resources_gone ON external_resources (updated_at) WHERE state = 'gone';
 CREATE INDEX external_resources_unsettled ON external_resources (kind, updated_at) WHERE state IN ('wanted', 'deleting');
 
 CREATE TABLE leader_leases (

@@ -57,7 +57,7 @@ CREATE TABLE external_resources (
     CONSTRAINT external_resources_pkey PRIMARY KEY (id),
     CONSTRAINT external_resources_state_known CHECK ((state = ANY (ARRAY['wanted'::text, 'created'::text, 'deleting'::text, 'gone'::text])))
 );
-CREATE INDEX external_resources_doubted ON public.external_resources USING btree (updated_at) WHERE ((state = 'gone'::text) AND (last_error <> ''::text));
+CREATE INDEX external_resources_gone ON public.external_resources USING btree (updated_at) WHERE (state = 'gone'::text);
 CREATE INDEX external_resources_of_owner ON public.external_resources USING btree (owner_kind, owner_id, seq);
 CREATE INDEX external_resources_unsettled ON public.external_resources USING btree (kind, updated_at) WHERE (state = ANY (ARRAY['wanted'::text, 'deleting'::text]));
 CREATE TABLE idempotency_keys (
@@ -82,6 +82,7 @@ CREATE TABLE kafka_events (
     reason text NOT NULL DEFAULT ''::text,
     CONSTRAINT kafka_events_pkey PRIMARY KEY (id)
 );
+CREATE INDEX kafka_events_age ON public.kafka_events USING btree (at);
 CREATE INDEX kafka_events_of_kafka ON public.kafka_events USING btree (kafka_id, id);
 CREATE TABLE kafka_requests (
     id text NOT NULL,
@@ -151,6 +152,7 @@ CREATE TABLE kafka_requests (
     CONSTRAINT kafka_requests_status_known CHECK ((status = ANY (ARRAY['reserving'::text, 'accepted'::text, 'preparing'::text, 'provisioning'::text, 'ready'::text, 'failed'::text, 'deprovision'::text, 'deleting'::text, 'suspending'::text, 'suspended'::text, 'resuming'::text]))),
     CONSTRAINT kafka_requests_units_positive CHECK (((capacity_consumed > 0) AND (quota_consumed > 0)))
 );
+CREATE INDEX kafka_requests_deleted ON public.kafka_requests USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX kafka_requests_due ON public.kafka_requests USING btree (status, next_attempt_at) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_cluster ON public.kafka_requests USING btree (cluster_id, id) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_owner ON public.kafka_requests USING btree (owner) WHERE (deleted_at IS NULL);

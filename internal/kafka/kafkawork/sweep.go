@@ -19,6 +19,8 @@ const (
 	doubtedFor = time.Hour
 	// doubtedAtOnce bounds one round; what is left has its turn in the next.
 	doubtedAtOnce = 500
+	// purgedAtOnce keeps each transaction of the purge short.
+	purgedAtOnce = 1000
 )
 
 // sweeper looks at the fleet as a whole: it shows the leader's gauges and
@@ -30,7 +32,7 @@ type sweeper struct {
 
 func (w *Work) newSweeper() *sweeper { return &sweeper{Work: w} }
 
-func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duration, error) {
+func (s *sweeper) work(ctx context.Context, tx db.TxFunc, _ string) (time.Duration, error) {
 	now := s.Clock()
 	counts, err := s.Store.CountByStatus(ctx, now.Add(-overdueAfter))
 	if err != nil {
@@ -48,7 +50,51 @@ func (s *sweeper) work(ctx context.Context, _ db.TxFunc, _ string) (time.Duratio
 		return 0, nil
 	}
 	s.swept = now
-	return 0, s.sweepDoubted(ctx, now)
+	return 0, errors.Join(s.sweepDoubted(ctx, now), s.purge(ctx, tx, now))
+}
+
+// purge removes what was kept long enough, in small transactions.
+func (s *sweeper) purge(ctx context.Context, tx db.TxFunc, now time.Time) error {
+	type step func(t db.Tx, before time.Time) (int, error)
+	var problems []error
+	for _, p := range []struct {
+		what string
+		kept time.Duration
+		step step
+	}{
+		{"rows of deleted instances", s.Config.DeletedRetention, func(t db.Tx, before time.Time) (int, error) { return kafka.PurgeDeleted(t, before, purgedAtOnce) }},
+		{"closed intents", s.Config.DeletedRetention, func(t db.Tx, before time.Time) (int, error) {
+			return ledger.PurgeGone(t, kafka.OwnerKind, before, purgedAtOnce)
+		}},
+		{"history", s.Config.EventRetention, func(t db.Tx, before time.Time) (int, error) { return kafka.PurgeEvents(t, before, purgedAtOnce) }},
+	} {
+		if p.kept == 0 {
+			continue
+		}
+		removed, err := purgeAll(ctx, tx, func(t db.Tx) (int, error) { return p.step(t, now.Add(-p.kept)) })
+		if removed > 0 {
+			s.Logger.InfoContext(ctx, "removed what was kept long enough", "what", p.what, "count", removed)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+func purgeAll(ctx context.Context, tx db.TxFunc, some func(db.Tx) (int, error)) (removed int, err error) {
+	for {
+		n := 0
+		err := tx(ctx, func(t db.Tx) error {
+			var err error
+			n, err = some(t)
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		if removed += n; n < purgedAtOnce {
+			return removed, nil
+		}
+	}
 }
 
 // sweepDoubted removes what a call made that everybody had given up, after its
