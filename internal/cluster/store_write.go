@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
@@ -61,7 +60,7 @@ func Apply(tx db.Tx, c Cluster, ch Change) (Cluster, error) {
 		set["attempts"] = 0
 		set["last_error"] = ""
 	}
-	assign, args := assignments(set, ch.Now)
+	assign, args := db.Assignments(set, ch.Now, "status_details")
 	args = append(args, c.ID, c.Version, c.Status, NotifyChannel, string(t.To)+" ")
 	var version int64
 	result := tx.Gorm().Raw(`WITH changed AS (
@@ -84,7 +83,7 @@ func Note(tx db.Tx, c Cluster, set Columns, now time.Time, wake string) (Cluster
 	if _, ok := set["status"]; ok {
 		return Cluster{}, errors.New("noting columns: the status changes only through Apply")
 	}
-	assign, args := assignments(set, now)
+	assign, args := db.Assignments(set, now, "status_details")
 	args = append(args, c.ID, c.Version)
 	var version int64
 	result := tx.Gorm().Raw(`UPDATE clusters SET `+assign+` WHERE id = ? AND version = ? AND deleted_at IS NULL RETURNING version`,
@@ -146,25 +145,4 @@ func Insert(tx db.Tx, c Cluster) error {
 		return fmt.Errorf("inserting a cluster: %w", err)
 	}
 	return tx.Notify(NotifyChannel, string(c.Status)+" "+string(c.ID))
-}
-
-// assignments renders columns in a stable order, so that PostgreSQL sees few different statements.
-func assignments(set Columns, now time.Time) (string, []any) {
-	names := slices.Sorted(maps.Keys(set))
-	parts := make([]string, 0, len(names)+2)
-	args := make([]any, 0, len(names)+8)
-	for _, name := range names {
-		parts = append(parts, name+" = ?")
-		args = append(args, storable(name, set[name]))
-	}
-	parts = append(parts, "version = version + 1", "updated_at = ?")
-	return strings.Join(parts, ", "), append(args, now)
-}
-
-// storable bounds the one column whose text is somebody else's.
-func storable(column string, value any) any {
-	if text, ok := value.(string); ok && column == "status_details" {
-		return db.Text(text)
-	}
-	return value
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
@@ -61,7 +60,7 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	if t.Final {
 		set["deleted_at"] = c.Now
 	}
-	assign, args := assignments(set, c.Now)
+	assign, args := db.Assignments(set, c.Now, "failed_detail", "failed_reason")
 	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, db.Text(c.Reason), NotifyChannel, string(t.To)+" ")
 	var version int64
 	result := tx.Gorm().Raw(`WITH changed AS (
@@ -86,7 +85,7 @@ func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, er
 	if _, ok := set["status"]; ok {
 		return Kafka{}, errors.New("noting columns: the status changes only through Apply")
 	}
-	assign, args := assignments(set, now)
+	assign, args := db.Assignments(set, now, "failed_detail", "failed_reason")
 	args = append(args, k.ID, k.Version)
 	var version int64
 	result := tx.Gorm().Raw(`UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND deleted_at IS NULL RETURNING version`,
@@ -153,27 +152,6 @@ func PostponeRoutes(tx db.Tx, id ID, version int64, next time.Time, cause string
 		return fmt.Errorf("postponing an instance's routes: %w", err)
 	}
 	return nil
-}
-
-// assignments renders columns in a stable order, so that PostgreSQL sees few different statements.
-func assignments(set Columns, now time.Time) (string, []any) {
-	names := slices.Sorted(maps.Keys(set))
-	parts := make([]string, 0, len(names)+2)
-	args := make([]any, 0, len(names)+10)
-	for _, name := range names {
-		parts = append(parts, name+" = ?")
-		args = append(args, storable(name, set[name]))
-	}
-	parts = append(parts, "version = version + 1", "updated_at = ?")
-	return strings.Join(parts, ", "), append(args, now)
-}
-
-// storable bounds the columns whose text is somebody else's.
-func storable(column string, value any) any {
-	if text, ok := value.(string); ok && (column == "failed_detail" || column == "failed_reason") {
-		return db.Text(text)
-	}
-	return value
 }
 
 // moveInserted corrects the cluster of a row that this very transaction inserted.
