@@ -90,7 +90,7 @@ func (g *Guard) readFiles() error {
 	})
 	g.denied, denyErr = readList(g.config.EnableDenyList, g.config.DenyListFile, defaultDenyFile, g.around.Logger)
 	g.allowed, accessErr = readList(g.config.EnableAccessList, g.config.AccessListFile, defaultAccessFile, g.around.Logger)
-	return errors.Join(keysErr, denyErr, accessErr)
+	return errors.Join(about("jwks-file", keysErr), about("deny-list-config-file", denyErr), about("access-list-config-file", accessErr))
 }
 
 // keysClient follows no redirects: whoever answers for an issuer must not send us

@@ -219,11 +219,16 @@ func TestListsThatCannotBe(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		_, err = access.New(c, around)
 		require.ErrorContains(t, err, "list.yaml", text)
+		// What keeps a replica from starting is told by "config validate" too, with its flags.
+		require.ErrorContains(t, c.CheckFiles(), "deny-list-config-file", text)
+		require.ErrorContains(t, c.CheckFiles(), "access-list-config-file", text)
 	}
 	c = defaults()
 	c.EnableDenyList, c.KeysFile = true, path
 	_, err = access.New(c, around)
 	require.ErrorContains(t, err, "list.yaml", "a key file must hold keys")
+	require.ErrorContains(t, c.CheckFiles(), "jwks-file")
+	require.NoError(t, defaults().CheckFiles())
 }
 
 func TestTerms(t *testing.T) {

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -25,10 +24,8 @@ func readList(enabled bool, path, usualPath string, logger *slog.Logger) (*confi
 
 // CheckFiles tells what is wrong with the files that New will read.
 func (c Config) CheckFiles() error {
-	quiet := slog.New(slog.DiscardHandler)
-	_, deny := readList(c.EnableDenyList, c.DenyListFile, defaultDenyFile, quiet)
-	_, allow := readList(c.EnableAccessList, c.AccessListFile, defaultAccessFile, quiet)
-	return errors.Join(about("deny-list-config-file", deny), about("access-list-config-file", allow))
+	g := &Guard{config: c, around: Surroundings{Logger: slog.New(slog.DiscardHandler)}}
+	return g.readFiles()
 }
 
 func about(flag string, err error) error {
