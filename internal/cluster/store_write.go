@@ -61,17 +61,17 @@ func Apply(tx db.Tx, c Cluster, ch Change) (Cluster, error) {
 		set["last_error"] = ""
 	}
 	assign, args := db.Assignments(set, ch.Now, "status_details")
-	args = append(args, c.ID, c.Version, c.Status, NotifyChannel, string(t.To)+" ")
+	args = append(args, c.ID, c.Version, c.Status)
 	var version int64
-	result := tx.Gorm().Raw(`WITH changed AS (
-		UPDATE clusters SET `+assign+` WHERE id = ? AND version = ? AND status = ? AND deleted_at IS NULL RETURNING id, version
-	) SELECT version FROM changed, pg_notify(?, ? || id)`, args...).Scan(&version)
+	result := tx.Gorm().Raw(`UPDATE clusters SET `+assign+` WHERE id = ? AND version = ? AND status = ? AND deleted_at IS NULL RETURNING version`,
+		args...).Scan(&version)
 	if result.Error != nil {
 		return Cluster{}, fmt.Errorf("applying %s: %w", ch.Event, result.Error)
 	}
 	if result.RowsAffected == 0 {
 		return Cluster{}, ErrStale
 	}
+	tx.Notify(NotifyChannel, string(t.To)+" "+string(c.ID))
 	c.Version, c.Status, c.StatusChangedAt = version, t.To, ch.Now
 	return c, nil
 }
@@ -95,10 +95,10 @@ func Note(tx db.Tx, c Cluster, set Columns, now time.Time, wake string) (Cluster
 		return Cluster{}, ErrStale
 	}
 	c.Version = version
-	if wake == "" {
-		return c, nil
+	if wake != "" {
+		tx.Notify(NotifyChannel, wake+" "+string(c.ID))
 	}
-	return c, tx.Notify(NotifyChannel, wake+" "+string(c.ID))
+	return c, nil
 }
 
 // Postpone stores that an attempt did not end and when the next one is due. It
@@ -144,5 +144,6 @@ func Insert(tx db.Tx, c Cluster) error {
 	case err != nil:
 		return fmt.Errorf("inserting a cluster: %w", err)
 	}
-	return tx.Notify(NotifyChannel, string(c.Status)+" "+string(c.ID))
+	tx.Notify(NotifyChannel, string(c.Status)+" "+string(c.ID))
+	return nil
 }

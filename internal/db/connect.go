@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 )
 
 // applicationName is what operators see in pg_stat_activity.
@@ -47,6 +49,7 @@ func (c *Config) connection() (*pgx.ConnConfig, error) {
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = 5 * time.Second
 	}
+	conn.Tracer = crash.Tracer(nil) // the pool has its own
 	dialer := &net.Dialer{
 		// A peer that vanished without a word is noticed within ten seconds.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3},

@@ -22,6 +22,8 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	gormlogger "gorm.io/gorm/logger"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 )
 
 const (
@@ -34,10 +36,11 @@ const (
 
 // DB is a pool of connections. It is safe for concurrent use.
 type DB struct {
-	pool   *sql.DB
-	gorm   *gorm.DB
-	conn   *pgx.ConnConfig // for connections outside the pool
-	logger *slog.Logger
+	pool     *sql.DB
+	gorm     *gorm.DB
+	conn     *pgx.ConnConfig // for connections outside the pool
+	notifier *notifier
+	logger   *slog.Logger
 }
 
 // Open makes the pool and proves that it reaches a writable PostgreSQL. A nil
@@ -52,7 +55,7 @@ func Open(ctx context.Context, c Config, reg prometheus.Registerer, logger *slog
 		return nil, fmt.Errorf("registering database metrics: %w", err)
 	}
 	listening := conn.Copy()
-	conn.Tracer = tracer
+	conn.Tracer = crash.Tracer(tracer)
 
 	pool := stdlib.OpenDB(*conn, stdlib.OptionAfterConnect(readTimesAsUTC), stdlib.OptionResetSession(refuseReadOnly))
 	pool.SetMaxOpenConns(c.MaxOpenConnections)
@@ -65,6 +68,7 @@ func Open(ctx context.Context, c Config, reg prometheus.Registerer, logger *slog
 		_ = pool.Close()
 		return nil, err
 	}
+	d.notifier = startNotifier(listening, logger)
 	return d, nil
 }
 
@@ -102,8 +106,10 @@ func (d *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all connections of the pool. Listeners end with their contexts.
+// Close sends the last notifications and ends all connections of the pool.
+// Listeners end with their contexts.
 func (d *DB) Close() error {
+	d.notifier.close()
 	if err := d.pool.Close(); err != nil {
 		return fmt.Errorf("closing the database pool: %w", err)
 	}

@@ -17,15 +17,16 @@ func TestNotificationsComeWithTheirCommit(t *testing.T) {
 	l := listen(t, d)
 	receive(t, l.connects)
 	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error {
-		require.NoError(t, tx.Notify("kafka", "ready k1"))
+		tx.Notify("kafka", "ready k1")
 		require.Empty(t, l.payloads, "not before the commit")
-		return tx.Notify("elsewhere", "not for us")
+		tx.Notify("elsewhere", "not for us")
+		return nil
 	}))
 	require.ErrorIs(t, d.Tx(l.ctx, func(tx db.Tx) error {
-		require.NoError(t, tx.Notify("kafka", "rolled back"))
+		tx.Notify("kafka", "rolled back")
 		return context.Canceled
 	}), context.Canceled)
-	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { return tx.Notify("kafka", "ready k2") }))
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { tx.Notify("kafka", "ready k2"); return nil }))
 	require.Equal(t, "ready k1", receive(t, l.payloads))
 	require.Equal(t, "ready k2", receive(t, l.payloads))
 	l.cancel()
@@ -40,10 +41,37 @@ func TestListenerComesBackAfterItsConnectionBroke(t *testing.T) {
 	require.NoError(t, d.Gorm(l.ctx).Exec(
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'").Error)
 	receive(t, l.connects)
-	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { return tx.Notify("kafka", "again") }))
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error { tx.Notify("kafka", "again"); return nil }))
 	require.Equal(t, "again", receive(t, l.payloads))
 	l.cancel()
 	require.NoError(t, receive(t, l.ended))
+}
+
+func TestNotificationsComeThoughTheirConnectionBroke(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	l := listen(t, d)
+	receive(t, l.connects)
+	announce := func(payload string) func(db.Tx) error {
+		return func(tx db.Tx) error { tx.Notify("kafka", payload); return nil }
+	}
+	require.NoError(t, d.Tx(l.ctx, announce("first")))
+	require.Equal(t, "first", receive(t, l.payloads))
+	require.NoError(t, d.Gorm(l.ctx).Exec(
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_notify%'").Error)
+	require.NoError(t, d.Tx(l.ctx, announce("second")))
+	require.Equal(t, "second", receive(t, l.payloads))
+}
+
+func TestTheLastNotificationsAreSentBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	url := postgres.URL(t)
+	l := listen(t, postgres.OpenURL(t, url))
+	receive(t, l.connects)
+	last := postgres.OpenURL(t, url)
+	require.NoError(t, last.Tx(l.ctx, func(tx db.Tx) error { tx.Notify("kafka", "farewell"); return nil }))
+	require.NoError(t, last.Close())
+	require.Equal(t, "farewell", receive(t, l.payloads))
 }
 
 type listening struct {

@@ -10,7 +10,10 @@ import (
 )
 
 // Tx is one running transaction. It ends with the function it was given to.
-type Tx struct{ gorm *gorm.DB }
+type Tx struct {
+	gorm  *gorm.DB
+	notes *[]note // to be sent when the transaction has committed
+}
 
 // TxFunc runs fn in one transaction: a plain one (DB.Tx, for handlers) or one
 // that commits only while a lease is held (lease.Term.Tx, for loops).
@@ -22,7 +25,12 @@ type TxFunc func(ctx context.Context, fn func(Tx) error) error
 func (d *DB) Tx(ctx context.Context, fn func(Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
-	return d.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error { return fn(Tx{gorm: g}) })
+	var notes []note
+	err := d.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error { return fn(Tx{gorm: g, notes: &notes}) })
+	if err == nil {
+		d.notifier.add(notes)
+	}
+	return err
 }
 
 // Gorm is for store files: statements inside the transaction.
@@ -46,12 +54,11 @@ func (t Tx) LockShared(key string) error {
 	return nil
 }
 
-// Notify sends the payload to the channel's listeners when the transaction commits.
-func (t Tx) Notify(channel, payload string) error {
-	if err := t.gorm.Exec("SELECT pg_notify(?, ?)", channel, payload).Error; err != nil {
-		return fmt.Errorf("notifying: %w", err)
-	}
-	return nil
+// Notify sends the payload to the channel's listeners, soon after the transaction
+// has committed and never before. It is a hint: listeners must find out without
+// it too, if only later.
+func (t Tx) Notify(channel, payload string) {
+	*t.notes = append(*t.notes, note{channel, payload})
 }
 
 // SQLSTATE codes that callers ask about.

@@ -31,8 +31,8 @@ type Change struct {
 }
 
 // Apply is the only writer of a status. It compares and sets on id, version and
-// the statuses that the transition table allows, appends to the history and
-// notifies, all in one statement of the caller's transaction. The returned row
+// the statuses that the transition table allows and appends to the history, all
+// in one statement of the caller's transaction, and notifies. The returned row
 // carries the new status and version only. No row written is ErrStale.
 func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	t, ok := transitionOf(c.Event)
@@ -61,20 +61,21 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 		set["deleted_at"] = c.Now
 	}
 	assign, args := db.Assignments(set, c.Now, "failed_detail", "failed_reason")
-	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, db.Text(c.Reason), NotifyChannel, string(t.To)+" ")
+	args = append(args, k.ID, k.Version, k.Status, c.Now, c.Event, c.Actor, k.Status, t.To, db.Text(c.Reason))
 	var version int64
 	result := tx.Gorm().Raw(`WITH changed AS (
 		UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND status = ? AND deleted_at IS NULL RETURNING id, version
 	), noted AS (
 		INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
 		SELECT id, ?, ?, ?, ?, ?, version, ? FROM changed
-	) SELECT version FROM changed, pg_notify(?, ? || id)`, args...).Scan(&version)
+	) SELECT version FROM changed`, args...).Scan(&version)
 	if result.Error != nil {
 		return Kafka{}, fmt.Errorf("applying %s: %w", c.Event, result.Error)
 	}
 	if result.RowsAffected == 0 {
 		return Kafka{}, ErrStale
 	}
+	tx.Notify(NotifyChannel, string(t.To)+" "+string(k.ID))
 	k.Version, k.Status, k.StatusChangedAt = version, t.To, entered
 	return k, nil
 }
@@ -97,10 +98,10 @@ func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, er
 		return Kafka{}, ErrStale
 	}
 	k.Version = version
-	if wake == "" {
-		return k, nil
+	if wake != "" {
+		tx.Notify(NotifyChannel, wake+" "+string(k.ID))
 	}
-	return k, tx.Notify(NotifyChannel, wake+" "+string(k.ID))
+	return k, nil
 }
 
 // Postpone stores that an attempt failed and when the next one is due. It
@@ -176,5 +177,6 @@ func insert(tx db.Tx, k Kafka) error {
 	if err != nil {
 		return fmt.Errorf("noting a new instance: %w", err)
 	}
-	return tx.Notify(NotifyChannel, string(k.Status)+" "+string(k.ID))
+	tx.Notify(NotifyChannel, string(k.Status)+" "+string(k.ID))
+	return nil
 }

@@ -110,7 +110,8 @@ func (l *Lease) resign(ctx context.Context, term *Term) {
 		if result.Error != nil || result.RowsAffected == 0 {
 			return result.Error
 		}
-		return tx.Notify(Channel, l.leaseType)
+		tx.Notify(Channel, l.leaseType)
+		return nil
 	})
 	if err != nil {
 		l.logger.WarnContext(ctx, "resigning the lease failed, it will expire", "error", err)

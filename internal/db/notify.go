@@ -1,0 +1,133 @@
+package db
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// notifyBacklog bounds what waits while the database is away; the loops' ticks find the rest.
+	notifyBacklog = 10_000
+	notifyTimeout = 5 * time.Second
+	// notifyFarewell is how long the last notifications may take when the process ends.
+	notifyFarewell = time.Second
+)
+
+type note struct{ channel, payload string }
+
+// notifier sends the notifications of committed transactions, over a connection
+// of its own so that they do not queue behind requests. It sends after the
+// commit: inside, PostgreSQL would hold one lock of the whole server until the
+// flush to disk is over, and all transactions that notify would wait for each
+// other. What is lost when the process dies in between, the loops' ticks find.
+type notifier struct {
+	config *pgx.ConnConfig
+	logger *slog.Logger
+	more   chan struct{} // there is something to send; holds one
+	stop   context.CancelFunc
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	backlog []note
+}
+
+func startNotifier(config *pgx.ConnConfig, logger *slog.Logger) *notifier {
+	ctx, stop := context.WithCancel(context.Background())
+	n := &notifier{config: config, logger: logger, more: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
+	go n.run(ctx)
+	return n
+}
+
+// add takes over what to send and returns at once.
+func (n *notifier) add(notes []note) {
+	if len(notes) == 0 {
+		return
+	}
+	n.mu.Lock()
+	n.backlog = append(n.backlog, notes[:min(len(notes), notifyBacklog-len(n.backlog))]...)
+	n.mu.Unlock()
+	select {
+	case n.more <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+func (n *notifier) take() []note {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	taken := n.backlog
+	n.backlog = nil
+	return taken
+}
+
+// close sends what is left, if that goes fast, and ends the notifier.
+func (n *notifier) close() {
+	n.stop()
+	<-n.ended
+}
+
+func (n *notifier) run(ctx context.Context) {
+	defer close(n.ended)
+	var conn *pgx.Conn
+	for running := true; running; {
+		timeout := notifyTimeout
+		select {
+		case <-n.more:
+		case <-ctx.Done():
+			running, timeout = false, notifyFarewell
+		}
+		if notes := n.take(); len(notes) > 0 {
+			conn = n.deliver(conn, notes, timeout)
+		}
+	}
+	if conn != nil {
+		hangUp(conn)
+	}
+}
+
+// deliver sends the notes, once more over a new connection if the present one
+// turns out to be dead. It gives the connection to go on with, or nil.
+func (n *notifier) deliver(conn *pgx.Conn, notes []note, timeout time.Duration) *pgx.Conn {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	fresh := conn == nil
+	for {
+		var err error
+		if conn == nil {
+			conn, err = pgx.ConnectConfig(ctx, n.config)
+		}
+		if err == nil {
+			if err = send(ctx, conn, notes); err == nil {
+				return conn
+			}
+			hangUp(conn)
+			conn = nil
+		}
+		if fresh {
+			n.logger.Warn("notifications were lost, the next ticks will find what they told", "count", len(notes), "error", err)
+			return nil
+		}
+		fresh = true
+	}
+}
+
+// send sends all notes in one transaction that writes nothing, so its commit
+// flushes nothing.
+func send(ctx context.Context, conn *pgx.Conn, notes []note) error {
+	channels, payloads := make([]string, len(notes)), make([]string, len(notes))
+	for i, note := range notes {
+		channels[i], payloads[i] = note.channel, note.payload
+	}
+	_, err := conn.Exec(ctx, "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS note (channel, payload)", channels, payloads)
+	return err
+}
+
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), notifyFarewell)
+	defer cancel()
+	_ = conn.Close(ctx) // the server notices the end by itself too
+}
