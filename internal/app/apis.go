@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -52,6 +53,10 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 	if err := a.routeAgent(router, errs); err != nil {
 		return nil, err
 	}
+	var err error
+	if a.routes, err = listRoutes(router); err != nil {
+		return nil, err
+	}
 	actions := map[string]string{}
 	for _, rule := range access.Rules() {
 		actions[rule.Method+" "+rule.Template] = rule.Action
@@ -67,6 +72,29 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 		Timeouts:   timeouts(),
 		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id"},
 	})
+}
+
+// listRoutes names what a router serves: "GET /path/{id}", or "ANY /path" for a
+// route that takes every method.
+func listRoutes(router *mux.Router) (routes []string, err error) {
+	err = router.Walk(func(r *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		if r.GetHandler() == nil {
+			return nil
+		}
+		template, err := r.GetPathTemplate()
+		if err != nil {
+			return fmt.Errorf("reading a route's path: %w", err)
+		}
+		methods, err := r.GetMethods()
+		if err != nil { // mux has no other way to say that there are none
+			methods = []string{"ANY"}
+		}
+		for _, method := range methods {
+			routes = append(routes, method+" "+template)
+		}
+		return nil
+	})
+	return routes, err
 }
 
 // timeouts are shorter than usual where only the database is asked, so that one
@@ -107,7 +135,7 @@ func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {
 	strict := agent.NewStrictHandlerWithOptions(server, nil, agent.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
 	})
-	agent.HandlerWithOptions(strict, agent.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
+	agent.HandlerWithOptions(kafkahttp.QuickReports(strict, kafkas, errs), agent.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,7 @@ type App struct {
 	upstreams upstreams
 	domain    domain
 	servers   servers
+	routes    []string
 	workers   workers
 	closers   []func() error
 }
@@ -129,3 +131,6 @@ func (a *App) MetricsAddress() string { return a.servers.metrics.Address() }
 
 // HealthAddress is the address of the health server.
 func (a *App) HealthAddress() string { return a.servers.healthServer.Address() }
+
+// Routes lists what the API serves, by method and path template: "GET /path/{id}".
+func (a *App) Routes() []string { return slices.Clone(a.routes) }

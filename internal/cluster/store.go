@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,10 +68,20 @@ func (s *Store) Live(ctx context.Context) ([]Cluster, error) {
 // Placeable gives what placing looks at of the managed clusters of a region that
 // are ready, oldest first. It runs for every order, so it reads no more than that.
 func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
-	const columns = "cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used, available_strimzi_versions"
-	var rows []Cluster
-	err := s.db.Gorm(ctx).Select(columns).Where("cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL",
-		provider, region).Order("created_at, id").Find(&rows).Error
+	var raw []byte // of the row before: clusters mostly offer the same versions
+	var last StrimziVersions
+	rows, err := db.Collect(ctx, s.db, func(row db.Row) (c Cluster, err error) {
+		var versions []byte
+		err = row.Scan(&c.ClusterID, &c.ClusterDNS, &c.MultiAZ, &c.SupportedInstanceType, &c.Schedulable, &c.CapacityLimit, &c.CapacityUsed, &versions)
+		if err == nil && !bytes.Equal(versions, raw) {
+			last = nil
+			raw, err = bytes.Clone(versions), last.Scan(versions)
+		}
+		c.AvailableStrimziVersions = last
+		return c, err
+	}, `SELECT cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used, available_strimzi_versions
+		FROM clusters WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
+		ORDER BY created_at, id`, provider, region)
 	if err != nil {
 		return nil, fmt.Errorf("listing placeable clusters: %w", err)
 	}

@@ -19,20 +19,25 @@ import (
 
 // Desired is an instance as its cluster's agent has to run it.
 type Desired struct {
-	Kafka
+	Stamped
 	CanarySecret log.Secret
 }
 
-// DesiredMark changes whenever DesiredOn would answer differently.
-func (s *Service) DesiredMark(ctx context.Context, clusterID string) (string, error) {
+// DesiredMark changes whenever what a cluster has to run does.
+func (s *Service) DesiredMark(ctx context.Context, clusterID string) (Mark, error) {
 	return s.Store.DesiredMark(ctx, clusterID)
 }
 
-// DesiredOn gives what a cluster's agent has to run or remove, and whether that
-// is all of it. A row that cannot be shown is left out and counted: the agent
-// keeps what it has.
-func (s *Service) DesiredOn(ctx context.Context, clusterID string) (out []Desired, whole bool, err error) {
-	rows, err := s.Store.Desired(ctx, clusterID)
+// DesiredStamps gives the stamps of what a cluster's agent has to run or remove, and their mark.
+func (s *Service) DesiredStamps(ctx context.Context, clusterID string) ([]Stamp, Mark, error) {
+	return s.Store.DesiredStamps(ctx, clusterID)
+}
+
+// DesiredOn gives those of the instances that a cluster's agent has to run or
+// remove. A row that cannot be shown is left out and counted, and the list is not
+// whole then: the agent keeps what it has.
+func (s *Service) DesiredOn(ctx context.Context, clusterID string, ids []ID) (out []Desired, whole bool, err error) {
+	rows, err := s.Store.Desired(ctx, clusterID, ids)
 	if err != nil {
 		return nil, false, err
 	}
@@ -45,7 +50,7 @@ func (s *Service) DesiredOn(ctx context.Context, clusterID string) (out []Desire
 			s.Logger.ErrorContext(ctx, "instance left out of the agent's list", "kafka_id", k.ID, "error", err)
 			continue
 		}
-		out = append(out, Desired{Kafka: k, CanarySecret: secret})
+		out = append(out, Desired{Stamped: k, CanarySecret: secret})
 	}
 	return out, whole, nil
 }

@@ -31,8 +31,8 @@ var language = search.Language{
 	},
 }
 
-// List gives the page of the caller's organisation and the number of all that match.
-func (s *Service) List(ctx context.Context, who access.Identity, q Query) ([]Kafka, int, error) {
+// List gives the stamps of the page of the caller's organisation and the number of all that match.
+func (s *Service) List(ctx context.Context, who access.Identity, q Query) ([]Stamp, int, error) {
 	order, err := language.ParseOrder(q.OrderBy)
 	if err != nil {
 		return nil, 0, err
@@ -45,4 +45,9 @@ func (s *Service) List(ctx context.Context, who access.Identity, q Query) ([]Kaf
 	return s.Store.List(ctx, Filter{
 		OrganisationID: who.OrgID, Where: where, Args: args, Order: order, Offset: q.Offset, Limit: q.Limit,
 	})
+}
+
+// Shown gives those of the instances that the caller may see, erased ones among them.
+func (s *Service) Shown(ctx context.Context, who access.Identity, ids []ID) ([]Stamped, error) {
+	return s.Store.Shown(ctx, who.OrgID, ids)
 }

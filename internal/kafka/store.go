@@ -20,54 +20,6 @@ type Store struct{ db *db.DB }
 // NewStore makes a store on the database.
 func NewStore(d *db.DB) *Store { return &Store{db: d} }
 
-// Filter is which instances of whom a list shows.
-type Filter struct {
-	OrganisationID string
-	Where          string // a parenthesised predicate of the search language; empty: none
-	Args           []any
-	Order          string // an ORDER BY text of the search language
-	Offset, Limit  int
-}
-
-// Columns that a customer's reply is made of: secrets and what only loops need stay in the database.
-const publicColumns = "id, created_at, updated_at, version, name, status, cloud_provider, region, multi_az, cluster_id, owner, " +
-	"owner_account_id, organisation_id, instance_type, size_id, size_snapshot, actual_kafka_billing_model, " +
-	"desired_kafka_billing_model, billing_cloud_account_id, marketplace, promotion_status, promotion_details, expires_at, " +
-	"max_data_retention_size, reauthentication_enabled, bootstrap_server_host, admin_api_server_url, actual_kafka_version, " +
-	"routes_created, failed_reason"
-
-// List gives one page and the number of all rows that match. The page comes
-// first: one that is not full tells the number by itself.
-func (s *Store) List(ctx context.Context, f Filter) ([]Kafka, int, error) {
-	where := s.db.Gorm(ctx).Table("kafka_requests").Where("organisation_id = ? AND deleted_at IS NULL", f.OrganisationID)
-	if f.Where != "" {
-		where = where.Where(f.Where, f.Args...)
-	}
-	var rows []Kafka
-	err := where.Session(&gorm.Session{}).Select(publicColumns).Order(f.Order).Offset(f.Offset).Limit(f.Limit).Find(&rows).Error
-	if err != nil {
-		return nil, 0, fmt.Errorf("listing instances: %w", err)
-	}
-	if len(rows) < f.Limit && (len(rows) > 0 || f.Offset == 0) {
-		return rows, f.Offset + len(rows), nil
-	}
-	var total int64
-	if err := where.Session(&gorm.Session{}).Count(&total).Error; err != nil {
-		return nil, 0, fmt.Errorf("counting instances: %w", err)
-	}
-	// Rows may have gone between the two statements; the page that was read counts.
-	if len(rows) > 0 {
-		total = max(total, int64(f.Offset+len(rows)))
-	}
-	return rows, int(total), nil
-}
-
-// InOrganisation finds a live instance of an organisation, with the columns of a customer's reply.
-func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID) (Kafka, error) {
-	return one(s.db.Gorm(ctx).Select(publicColumns).
-		Where("id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID))
-}
-
 // Live finds a live instance with all its columns.
 func (s *Store) Live(ctx context.Context, id ID) (Kafka, error) {
 	return one(s.db.Gorm(ctx).Where("id = ? AND deleted_at IS NULL", id))
@@ -86,57 +38,6 @@ func one(query *gorm.DB) (Kafka, error) {
 		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
 	}
 	return k, nil
-}
-
-// Reported finds the instances of a cluster that its agent may speak of, those
-// that a report names and maybe more.
-func (s *Store) Reported(ctx context.Context, clusterID string, ids []ID) ([]Kafka, error) {
-	query := s.db.Gorm(ctx).Select(reportedColumns).Where(reportedWhere, clusterID)
-	if len(ids) <= 1000 { // beyond that the cluster's own rows are the shorter list
-		query = query.Where("id IN ?", ids)
-	}
-	var rows []Kafka
-	if err := query.Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("finding reported instances: %w", err)
-	}
-	return rows, nil
-}
-
-// What an agent is told of: everything on its cluster that it could have seen.
-const desiredWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status IN " +
-	"('provisioning', 'ready', 'failed', 'deprovision', 'suspending', 'suspended', 'resuming')"
-
-// What a verdict on a report, and writing it, looks at.
-const reportedColumns = "id, created_at, version, status, status_changed_at, cluster_id, capacity_consumed, desired_kafka_billing_model, " +
-	"bootstrap_server_host, admin_api_server_url, placement_exclusions, actual_kafka_version, actual_strimzi_version, actual_kafka_ibp_version, " +
-	"kafka_upgrading, strimzi_upgrading, kafka_ibp_upgrading, routes, routes_created, reported_class, reported_at"
-
-// What an agent may speak of: what it was told of, until the row is gone.
-const reportedWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status NOT IN ('accepted', 'preparing')"
-
-// What an agent is told, besides what is the same for all instances.
-const desiredColumns = "id, version, name, namespace, status, placement_id, instance_type, quota_consumed, size_snapshot, max_data_retention_size, owner, " +
-	"organisation_id, bootstrap_server_host, desired_kafka_version, desired_strimzi_version, desired_kafka_ibp_version, " +
-	"reauthentication_enabled, canary_service_account_client_id, canary_service_account_client_secret"
-
-// Desired gives the instances that a cluster's agent has to run or remove, in a stable order.
-func (s *Store) Desired(ctx context.Context, clusterID string) ([]Kafka, error) {
-	var rows []Kafka
-	if err := s.db.Gorm(ctx).Select(desiredColumns).Where(desiredWhere, clusterID).Order("id").Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("listing a cluster's instances: %w", err)
-	}
-	return rows, nil
-}
-
-// DesiredMark is a value that changes whenever Desired would give other rows.
-func (s *Store) DesiredMark(ctx context.Context, clusterID string) (string, error) {
-	var mark string
-	err := s.db.Gorm(ctx).Raw("SELECT count(*) || '-' || coalesce(sum(hashtextextended(id, version)), 0) FROM kafka_requests WHERE "+
-		desiredWhere, clusterID).Scan(&mark).Error
-	if err != nil {
-		return "", fmt.Errorf("marking a cluster's instances: %w", err)
-	}
-	return mark, nil
 }
 
 // Due gives the ids of rows in the statuses that want attention now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -142,16 +143,16 @@ func TestDesiredAndItsMark(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
 	store := NewStore(d)
-	marks := map[string]bool{}
-	mark := func() string {
+	marks := map[Mark]bool{}
+	mark := func() []ID {
 		m, err := store.DesiredMark(bound(t), "c1")
 		require.NoError(t, err)
-		again, err := store.DesiredMark(bound(t), "c1")
+		stamps, again, err := store.DesiredStamps(bound(t), "c1")
 		require.NoError(t, err)
 		require.Equal(t, m, again)
 		require.False(t, marks[m], "a change gave a mark that was there before")
 		marks[m] = true
-		return m
+		return idsOf(stamps)
 	}
 	mark()
 	for i, status := range []Status{Accepted, Preparing, Provisioning, Ready, Failed, Deprovision, Deleting, Suspending, Suspended, Resuming} {
@@ -165,12 +166,13 @@ func TestDesiredAndItsMark(t *testing.T) {
 	hostless := row("hostless", Provisioning)
 	hostless.ClusterID = "c1"
 	put(t, d, hostless)
-	rows, err := store.Desired(bound(t), "c1")
+	ids := mark()
+	require.True(t, slices.IsSorted(ids))
+	rows, err := store.Desired(bound(t), "c1", append(ids, other.ID, hostless.ID))
 	require.NoError(t, err)
 	require.Len(t, rows, 7)
-	mark()
 	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
-		_, err := Note(tx, rows[0], Columns{"owner": "bob"}, clock.System(), "")
+		_, err := Note(tx, rows[0].Kafka, Columns{"owner": "bob"}, clock.System(), "")
 		return err
 	}))
 	mark()
@@ -222,4 +224,40 @@ func TestNotFoundIsTellable(t *testing.T) {
 	t.Parallel()
 	_, err := NewStore(postgres.Database(t)).InOrganisation(bound(t), "org1", "nope")
 	require.True(t, errors.Is(err, ErrNotFound))
+}
+
+func idsOf(stamps []Stamp) (ids []ID) {
+	for _, s := range stamps {
+		ids = append(ids, s.ID)
+	}
+	return ids
+}
+
+func TestAStampChangesWithEveryWrite(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	store := NewStore(d)
+	k := put(t, d, row("one", Ready))
+	stamp := func() Stamp {
+		page, _, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "id ASC", Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, page, 1)
+		rows, err := store.Shown(bound(t), "org1", []ID{k.ID})
+		require.NoError(t, err)
+		require.Equal(t, page[0], rows[0].Stamp)
+		return page[0]
+	}
+	first := stamp()
+	require.Equal(t, first, stamp())
+	require.NoError(t, d.Gorm(bound(t)).Exec("UPDATE kafka_requests SET failed_reason = 'by hand' WHERE id = ?", k.ID).Error)
+	second := stamp()
+	require.NotEqual(t, first, second, "an operator's write counts too")
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+		_, err := Note(tx, k, Columns{"owner": "bob"}, clock.System(), "")
+		return err
+	}))
+	require.NotEqual(t, second, stamp())
+	foreign, err := store.Shown(bound(t), "org2", []ID{k.ID})
+	require.NoError(t, err)
+	require.Empty(t, foreign)
 }

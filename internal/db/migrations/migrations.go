@@ -26,6 +26,7 @@ import (
 func all() []migration {
 	return []migration{
 		baseline(),
+		nameTrigrams(),
 	}
 }
 

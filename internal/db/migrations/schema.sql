@@ -154,6 +154,7 @@ CREATE TABLE kafka_requests (
 );
 CREATE INDEX kafka_requests_deleted ON public.kafka_requests USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX kafka_requests_due ON public.kafka_requests USING btree (status, next_attempt_at) WHERE (deleted_at IS NULL);
+CREATE INDEX kafka_requests_name_trigrams ON public.kafka_requests USING gin (name gin_trgm_ops) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_cluster ON public.kafka_requests USING btree (cluster_id, id) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_owner ON public.kafka_requests USING btree (owner) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_region ON public.kafka_requests USING btree (cloud_provider, region, instance_type) INCLUDE (capacity_consumed) WHERE (deleted_at IS NULL);

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ type Agent struct {
 	clusters    *cluster.Store
 	settings    AgentSettings
 	fingerprint string
+	shown       *bodies
 }
 
 // NewAgent makes the agents' handlers.
@@ -46,37 +48,51 @@ func NewAgent(service *kafka.Service, clusters *cluster.Store, settings AgentSet
 		return nil, fmt.Errorf("fingerprinting the agents' settings: %w", err)
 	}
 	sum := sha256.Sum256(raw)
-	return &Agent{service: service, clusters: clusters, settings: settings, fingerprint: hex.EncodeToString(sum[:6])}, nil
+	return &Agent{
+		service: service, clusters: clusters, settings: settings, fingerprint: hex.EncodeToString(sum[:6]), shown: newBodies(),
+	}, nil
 }
 
 // GetKafkas answers GET /agent-clusters/{id}/kafkas: byte-stable while nothing changes.
 func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (agent.GetKafkasResponseObject, error) {
-	// The mark is read before the rows: a change in between makes the mark too
+	if r.Params.IfNoneMatch != "" {
+		mark, err := a.service.DesiredMark(ctx, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if etag := a.etag(mark); matches(r.Params.IfNoneMatch, etag) {
+			return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
+		}
+	}
+	// The stamps are read before the rows: a change in between makes the mark too
 	// old, which costs one more full reply, never a missed change.
-	mark, err := a.service.DesiredMark(ctx, r.ID)
+	stamps, mark, err := a.service.DesiredStamps(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
-	etag := `"` + a.fingerprint + "-" + mark + `"`
-	if matches(r.Params.IfNoneMatch, etag) {
-		return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
-	}
-	desired, whole, err := a.service.DesiredOn(ctx, r.ID)
+	etag := a.etag(mark)
+	items, err := a.shown.of(stamps, func(missing []kafka.ID) ([]body, error) {
+		desired, whole, err := a.service.DesiredOn(ctx, r.ID, missing)
+		if !whole { // what is missing must show up as soon as it can be shown, though no row changes then
+			etag = ""
+		}
+		return renderAll(desired, func(d kafka.Desired) kafka.Stamp { return d.Stamp }, a.toAgent, err)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !whole { // what is missing must show up as soon as it can be shown, though no row changes then
-		etag = ""
-	}
-	items := make([]agent.ManagedKafka, 0, len(desired))
-	for _, d := range desired {
-		items = append(items, a.toAgent(d))
-	}
-	return agent.GetKafkas200JSONResponse{
-		Body:    agent.ManagedKafkaList{Kind: "ManagedKafkaList", Items: items},
-		Headers: agent.GetKafkas200ResponseHeaders{ETag: etag},
-	}, nil
+	return agentList{listReply{before: `{"items":[`, items: items, after: `],"kind":"ManagedKafkaList"}`, etag: &etag}}, nil
 }
+
+func (a *Agent) etag(m kafka.Mark) string {
+	return fmt.Sprintf(`"%s-%d-%x"`, a.fingerprint, m.Rows, uint64(m.Hash))
+}
+
+// agentList is the reply to GET /agent-clusters/{id}/kafkas.
+type agentList struct{ listReply }
+
+// VisitGetKafkasResponse writes the reply.
+func (l agentList) VisitGetKafkasResponse(w http.ResponseWriter) error { return l.write(w) }
 
 func matches(header, etag string) bool {
 	for _, candidate := range strings.Split(header, ",") {

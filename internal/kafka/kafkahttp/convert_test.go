@@ -111,7 +111,7 @@ func TestAgentWire(t *testing.T) {
 			MaxDataRetentionPeriod: "P14D", MaxConnectionAttemptsPerSec: 100,
 		},
 	}
-	raw, err := json.Marshal(agentOf(t).toAgent(kafka.Desired{Kafka: k, CanarySecret: log.Secret("s3cret")}))
+	raw, err := json.Marshal(agentOf(t).toAgent(kafka.Desired{Stamped: kafka.Stamped{Kafka: k}, CanarySecret: log.Secret("s3cret")}))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":"k1","kind":"ManagedKafka","metadata":{"name":"one","namespace":"kafka-k1",
 		"annotations":{"bf2.org/id":"k1","bf2.org/placementId":"p1"},

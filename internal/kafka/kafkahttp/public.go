@@ -6,6 +6,8 @@ package kafkahttp
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
@@ -17,11 +19,12 @@ import (
 type Public struct {
 	service    *kafka.Service
 	browserURL string
+	shown      *bodies
 }
 
 // NewPublic makes the customers' handlers. browserURL is the web console's page of instances.
 func NewPublic(service *kafka.Service, browserURL string) *Public {
-	return &Public{service: service, browserURL: browserURL}
+	return &Public{service: service, browserURL: browserURL, shown: newBodies()}
 }
 
 // CreateKafka answers POST /kafkas.
@@ -43,22 +46,32 @@ func (p *Public) GetKafkas(ctx context.Context, r public.GetKafkasRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	rows, total, err := p.service.List(ctx, access.From(ctx), kafka.Query{
+	who := access.From(ctx)
+	stamps, total, err := p.service.List(ctx, who, kafka.Query{
 		Search: r.Params.Search, OrderBy: r.Params.OrderBy, Offset: list.Offset, Limit: list.Size,
 	})
 	if err != nil {
 		return nil, err
 	}
+	items, err := p.shown.of(stamps, func(missing []kafka.ID) ([]body, error) {
+		rows, err := p.service.Shown(ctx, who, missing)
+		return renderAll(rows, func(s kafka.Stamped) kafka.Stamp { return s.Stamp }, func(s kafka.Stamped) public.KafkaRequest { return p.toPublic(s.Kafka) }, err)
+	})
+	if err != nil {
+		return nil, err
+	}
 	page, size, all := list.Echo(int64(total))
-	out := public.GetKafkas200JSONResponse{
-		Kind: "KafkaRequestList", Page: page, Size: size, Total: all,
-		Items: make([]public.KafkaRequest, 0, len(rows)),
-	}
-	for _, k := range rows {
-		out.Items = append(out.Items, p.toPublic(k))
-	}
-	return out, nil
+	return publicList{listReply{
+		before: `{"items":[`, items: items,
+		after: fmt.Sprintf(`],"kind":"KafkaRequestList","page":%d,"size":%d,"total":%d}`, page, size, all),
+	}}, nil
 }
+
+// publicList is the reply to GET /kafkas.
+type publicList struct{ listReply }
+
+// VisitGetKafkasResponse writes the reply.
+func (l publicList) VisitGetKafkasResponse(w http.ResponseWriter) error { return l.write(w) }
 
 // GetKafkaByID answers GET /kafkas/{id}.
 func (p *Public) GetKafkaByID(ctx context.Context, r public.GetKafkaByIDRequestObject) (public.GetKafkaByIDResponseObject, error) {

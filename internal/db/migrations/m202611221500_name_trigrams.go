@@ -1,0 +1,16 @@
+package migrations
+
+// nameTrigrams lets "name like '%text%'" find its rows by an index. pg_trgm comes
+// with PostgreSQL and is trusted: who may create things in the database may
+// create it.
+func nameTrigrams() migration {
+	return migration{
+		id: "202611221500",
+		up: `
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE INDEX kafka_requests_name_trigrams ON kafka_requests USING gin (name gin_trgm_ops) WHERE deleted_at IS NULL;`,
+		down: `
+DROP INDEX kafka_requests_name_trigrams;
+DROP EXTENSION pg_trgm;`,
+	}
+}

@@ -1,0 +1,112 @@
+package kafkahttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+)
+
+// keptBodies bounds what is kept of each audience: about 20 MiB.
+const keptBodies = 16384
+
+// bodies keeps instances as they were shown last. A list asks the database for
+// the stamps of its rows only, and reads and renders those that it does not have
+// in that state. It needs nobody to say that a row changed.
+type bodies struct{ kept *lru.Cache[kafka.ID, body] }
+
+// body is one row as JSON, in the state that the stamp names.
+type body struct {
+	stamp kafka.Stamp
+	json  []byte
+}
+
+func newBodies() *bodies {
+	kept, _ := lru.New[kafka.ID, body](keptBodies) // fails only for a size that is not positive
+	return &bodies{kept: kept}
+}
+
+// of gives the JSON of the rows in their order. render reads those that are not
+// kept; what it does not find is left out.
+func (b *bodies) of(stamps []kafka.Stamp, render func(missing []kafka.ID) ([]body, error)) ([][]byte, error) {
+	found := make([][]byte, len(stamps))
+	var missing []kafka.ID
+	for i, stamp := range stamps {
+		if kept, ok := b.kept.Get(stamp.ID); ok && kept.stamp == stamp {
+			found[i] = kept.json
+		} else {
+			missing = append(missing, stamp.ID)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	fresh, err := render(missing)
+	if err != nil {
+		return nil, err
+	}
+	read := make(map[kafka.ID][]byte, len(fresh))
+	for _, one := range fresh {
+		read[one.stamp.ID] = one.json
+		b.kept.Add(one.stamp.ID, one)
+	}
+	whole := found[:0]
+	for i, json := range found {
+		if json == nil {
+			json = read[stamps[i].ID]
+		}
+		if json != nil {
+			whole = append(whole, json)
+		}
+	}
+	return whole, nil
+}
+
+// renderAll turns rows into bodies; err is what reading them gave.
+func renderAll[Row, Shown any](rows []Row, stamp func(Row) kafka.Stamp, show func(Row) Shown, err error) ([]body, error) {
+	if err != nil {
+		return nil, err
+	}
+	all := make([]body, 0, len(rows))
+	for _, row := range rows {
+		raw, err := json.Marshal(show(row))
+		if err != nil {
+			return nil, fmt.Errorf("rendering an instance: %w", err)
+		}
+		all = append(all, body{stamp: stamp(row), json: raw})
+	}
+	return all, nil
+}
+
+// listReply is a list put together from bodies.
+type listReply struct {
+	before string
+	items  [][]byte
+	after  string
+	etag   *string // nil: the reply has none
+}
+
+func (l listReply) write(w http.ResponseWriter) error {
+	size := len(l.before) + len(l.after) + 1
+	for _, item := range l.items {
+		size += len(item) + 1
+	}
+	all := append(make([]byte, 0, size), l.before...)
+	for i, item := range l.items {
+		if i > 0 {
+			all = append(all, ',')
+		}
+		all = append(all, item...)
+	}
+	all = append(append(all, l.after...), '\n')
+	w.Header().Set("Content-Type", "application/json")
+	if l.etag != nil {
+		w.Header().Set("ETag", *l.etag)
+	}
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(all)
+	return err
+}

@@ -1,0 +1,132 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+)
+
+// Stamp names one state of a row: any write of it gives another one.
+type Stamp struct {
+	ID      ID
+	Version int64
+	Write   uint32 // the transaction that wrote the row, so that a write by hand counts too
+}
+
+// Stamped is a row as it was read and the stamp of that state.
+type Stamped struct {
+	Kafka
+	Stamp Stamp
+}
+
+// Filter is which instances of whom a list shows.
+type Filter struct {
+	OrganisationID string
+	Where          string // a parenthesised predicate of the search language; empty: none
+	Args           []any
+	Order          string // an ORDER BY text of the search language
+	Offset, Limit  int
+}
+
+// List gives the stamps of one page and the number of all rows that match. The
+// page comes first: one that is not full tells the number by itself.
+func (s *Store) List(ctx context.Context, f Filter) ([]Stamp, int, error) {
+	where, args := "organisation_id = ? AND deleted_at IS NULL", append([]any{f.OrganisationID}, f.Args...)
+	if f.Where != "" {
+		where += " AND " + f.Where
+	}
+	page, err := db.Collect(ctx, s.db, scanStamp,
+		"SELECT id, version, xmin FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", append(args, f.Limit, f.Offset)...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("listing instances: %w", err)
+	}
+	if len(page) < f.Limit && (len(page) > 0 || f.Offset == 0) {
+		return page, f.Offset + len(page), nil
+	}
+	total, err := db.Collect(ctx, s.db, scanOne[int], "SELECT count(*) FROM kafka_requests WHERE "+where, args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("counting instances: %w", err)
+	}
+	// Rows may have gone between the two statements; the page that was read counts.
+	if len(page) > 0 {
+		total[0] = max(total[0], f.Offset+len(page))
+	}
+	return page, total[0], nil
+}
+
+// Columns that a customer's reply is made of: secrets and what only loops need stay in the database.
+const publicColumns = "xmin, id, created_at, updated_at, version, name, status, cloud_provider, region, multi_az, cluster_id, owner, " +
+	"owner_account_id, organisation_id, instance_type, size_id, size_snapshot, actual_kafka_billing_model, " +
+	"desired_kafka_billing_model, billing_cloud_account_id, marketplace, promotion_status, promotion_details, expires_at, " +
+	"max_data_retention_size, reauthentication_enabled, bootstrap_server_host, admin_api_server_url, actual_kafka_version, " +
+	"routes_created, failed_reason"
+
+func scanPublic(sizes *snapshots) func(db.Row) (Stamped, error) {
+	return func(row db.Row) (s Stamped, err error) {
+		var size []byte
+		k := &s.Kafka
+		err = row.Scan(&s.Stamp.Write, &k.ID, &k.CreatedAt, &k.UpdatedAt, &k.Version, &k.Name, &k.Status, &k.CloudProvider, &k.Region, &k.MultiAZ,
+			&k.ClusterID, &k.Owner, &k.OwnerAccountID, &k.OrganisationID, &k.InstanceType, &k.SizeID, &size, &k.ActualKafkaBillingModel,
+			&k.DesiredKafkaBillingModel, &k.BillingCloudAccountID, &k.Marketplace, &k.PromotionStatus, &k.PromotionDetails, &k.ExpiresAt,
+			&k.MaxDataRetentionSize, &k.ReauthenticationEnabled, &k.BootstrapServerHost, &k.AdminAPIServerURL, &k.ActualKafkaVersion,
+			&k.RoutesCreated, &k.FailedReason)
+		return s.with(size, sizes, err)
+	}
+}
+
+// Shown gives those of the instances that are the organisation's, with the columns of a customer's reply.
+func (s *Store) Shown(ctx context.Context, organisationID string, ids []ID) ([]Stamped, error) {
+	rows, err := db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ANY(?) AND organisation_id = ?", ids, organisationID)
+	if err != nil {
+		return nil, fmt.Errorf("reading listed instances: %w", err)
+	}
+	return rows, nil
+}
+
+// InOrganisation finds a live instance of an organisation, with the columns of a customer's reply.
+func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID) (Kafka, error) {
+	rows, err := db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID)
+	if err != nil {
+		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
+	}
+	if len(rows) == 0 {
+		return Kafka{}, ErrNotFound
+	}
+	return rows[0].Kafka, nil
+}
+
+func scanStamp(row db.Row) (s Stamp, err error) { return s, row.Scan(&s.ID, &s.Version, &s.Write) }
+
+func scanOne[T any](row db.Row) (one T, err error) { return one, row.Scan(&one) }
+
+// with completes a row that was scanned.
+func (s Stamped) with(size []byte, sizes *snapshots, err error) (Stamped, error) {
+	if err != nil {
+		return s, err
+	}
+	s.Stamp.ID, s.Stamp.Version = s.Kafka.ID, s.Kafka.Version
+	s.Kafka.SizeSnapshot, err = sizes.read(size)
+	return s, err
+}
+
+// snapshots reads size snapshots. Rows that follow each other mostly have the same.
+type snapshots struct {
+	raw  []byte
+	last SizeSnapshot
+}
+
+func (s *snapshots) read(raw []byte) (SizeSnapshot, error) {
+	if s.raw != nil && bytes.Equal(s.raw, raw) {
+		return s.last, nil
+	}
+	var fresh SizeSnapshot
+	if err := fresh.Scan(raw); err != nil {
+		return fresh, err
+	}
+	s.raw, s.last = bytes.Clone(raw), fresh
+	return fresh, nil
+}
