@@ -164,22 +164,23 @@ func (s *Service) write(tx db.Tx, k Kafka, v Verdict) error {
 		return err
 	}
 	_, err := Apply(tx, k, Change{Event: v.Event, Actor: ByAgent, Set: v.Set, Reason: v.Reason, Now: now})
+	if err == nil && wake != "" {
+		tx.Notify(NotifyChannel, wake+" "+string(k.ID))
+	}
 	return err
 }
 
 // WantRecords records the intent to have a DNS record for each route.
 func WantRecords(tx db.Tx, id ID, routes Routes, now time.Time) error {
+	intents := make([]ledger.Intent, 0, len(routes))
 	for _, r := range routes {
 		detail, err := json.Marshal(RecordDetail{Target: r.Router})
 		if err != nil {
 			return err
 		}
-		intent := ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(id), Kind: KindDNSRecord, Key: r.Domain, Detail: detail}
-		if err := ledger.Want(tx, now, intent); err != nil {
-			return err
-		}
+		intents = append(intents, ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(id), Kind: KindDNSRecord, Key: r.Domain, Detail: detail})
 	}
-	return nil
+	return ledger.Want(tx, now, intents...)
 }
 
 // WakeRoutes is the first word of a notification that an instance has routes to write.

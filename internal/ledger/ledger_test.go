@@ -168,3 +168,26 @@ func TestUnsettledIsWhatSomebodyMustLookAt(t *testing.T) {
 		}))
 	}
 }
+
+func TestSeveralIntentsAreWantedAndMarkedTogether(t *testing.T) {
+	b := setup(t)
+	record := func(key, owner string) ledger.Intent {
+		return ledger.Intent{OwnerKind: "kafka", OwnerID: owner, Kind: "dns_record", Key: key, Detail: []byte(`{"target": "first"}`)}
+	}
+	again := record("a", "k1")
+	again.Detail = []byte(`{"target": "second"}`)
+	require.NoError(t, b.want(record("a", "k1"), record("b", "k1"), again), "a key that is named twice counts once")
+	require.NoError(t, b.want(record("a", "k1"), record("b", "k1"), record("c", "k1")), "some are there, one is new")
+	all := b.of("k1")
+	require.Len(t, all, 3)
+	require.JSONEq(t, `{"target": "first"}`, string(all[0].Detail))
+	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.MarkAll(tx, now, []string{all[0].ID, all[1].ID}, ledger.Created) }))
+	require.Equal(t, []ledger.State{ledger.Created, ledger.Created, ledger.Wanted}, []ledger.State{b.of("k1")[0].State, b.of("k1")[1].State, b.of("k1")[2].State})
+
+	require.ErrorIs(t, b.want(record("d", "k2"), record("a", "k2")), ledger.ErrTaken)
+	require.Empty(t, b.of("k2"), "none of them is wanted if one is another's")
+	require.ErrorIs(t, b.tx(func(tx db.Tx) error { return ledger.MarkAll(tx, now, []string{all[0].ID, "unknown"}, ledger.Gone) }), ledger.ErrUnknown)
+	require.Equal(t, ledger.Created, b.of("k1")[0].State)
+	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.MarkAll(tx, now, nil, ledger.Gone) }))
+	require.NoError(t, b.want())
+}

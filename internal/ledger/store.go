@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/xid"
@@ -15,52 +17,117 @@ const (
 	rows = "external_resources"
 )
 
-// Want inserts intents that are not there yet. It is repeated before each attempt:
+// Want inserts intents of one owner that are not there yet. It is repeated before each attempt:
 // an open intent of the same owner stays as it is, save that one which was never
-// seen created notes the time, from which on its call may still take effect. An intent that is gone is opened anew, with a
-// new id and place in the order. It fails with ErrTaken or ErrDeleting when the
-// key is not free. An empty id is filled; to learn the ids of rows that were there
+// seen created notes the time, from which on its call may still take effect. An
+// intent that is gone is opened anew, with a new id and place in the order. It
+// fails with ErrTaken or ErrDeleting when a key is not free; then none is wanted. An empty id is filled; to learn the ids of rows that were there
 // before, list them.
 func Want(tx db.Tx, now time.Time, in ...Intent) error {
-	for _, i := range in {
-		if err := want(tx, now, i); err != nil {
-			return fmt.Errorf("recording intent %s %s: %w", i.Kind, i.Key, err)
-		}
+	in = firstOfEachKey(in)
+	if len(in) == 0 {
+		return nil
+	}
+	open, err := insert(tx, now, in)
+	if err == nil && len(open) < len(in) {
+		err = wantAgain(tx, now, in, open)
+	}
+	if err != nil {
+		return fmt.Errorf("recording %d intents of %s %s, the first for %s %s: %w", len(in), in[0].OwnerKind, in[0].OwnerID, in[0].Kind, in[0].Key, err)
 	}
 	return nil
 }
 
-func want(tx db.Tx, now time.Time, i Intent) error {
-	if i.ID == "" {
-		i.ID = xid.New().String()
+// name is what the world outside knows a thing by.
+type name struct{ Kind, Key string }
+
+func (i Intent) name() name { return name{i.Kind, i.Key} }
+
+func firstOfEachKey(in []Intent) []Intent {
+	seen := map[name]bool{}
+	return slices.DeleteFunc(slices.Clone(in), func(i Intent) bool {
+		again := seen[i.name()]
+		seen[i.name()] = true
+		return again
+	})
+}
+
+// insert makes rows that were not there or gone, all in one statement, and names them.
+func insert(tx db.Tx, now time.Time, in []Intent) (map[name]bool, error) {
+	var values strings.Builder
+	var args []any
+	for n, i := range in {
+		if i.ID == "" {
+			i.ID = xid.New().String()
+		}
+		if i.Detail == nil {
+			i.Detail = json.RawMessage("{}")
+		}
+		if n > 0 {
+			values.WriteString(", ")
+		}
+		values.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)")
+		args = append(args, i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail))
 	}
-	if i.Detail == nil {
-		i.Detail = json.RawMessage("{}")
-	}
-	result := tx.Gorm().Exec(`
+	var made []name
+	err := tx.Gorm().Raw(`
 		INSERT INTO external_resources AS have
 			(id, created_at, updated_at, owner_kind, owner_id, kind, key, state, detail)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)
+		VALUES `+values.String()+`
 		ON CONFLICT (kind, key) DO UPDATE SET
 			id = EXCLUDED.id, seq = DEFAULT, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
 			owner_kind = EXCLUDED.owner_kind, owner_id = EXCLUDED.owner_id, state = EXCLUDED.state,
 			detail = EXCLUDED.detail, attempts = 0, last_error = ''
-		WHERE have.state = ?`,
-		i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail), Gone)
-	if result.Error != nil || result.RowsAffected == 1 {
-		return result.Error
+		WHERE have.state = ?
+		RETURNING kind, key`, append(args, Gone)...).Scan(&made).Error
+	open := map[name]bool{}
+	for _, n := range made {
+		open[n] = true
 	}
-	var have Intent
-	err := tx.Gorm().Table(rows).Where("kind = ? AND key = ?", i.Kind, i.Key).Take(&have).Error
-	switch {
-	case err != nil:
+	return open, err
+}
+
+// wantAgain looks at the rows that were there: it notes the time on those that
+// were never seen created, and finds the keys that are not free.
+func wantAgain(tx db.Tx, now time.Time, in []Intent, open map[name]bool) error {
+	var keys []any
+	for _, i := range in {
+		if !open[i.name()] {
+			keys = append(keys, []any{i.Kind, i.Key})
+		}
+	}
+	var have []Intent
+	if err := tx.Gorm().Raw(`UPDATE external_resources SET updated_at = CASE WHEN state = ? AND owner_kind = ? AND owner_id = ? THEN ? ELSE updated_at END
+		WHERE (kind, key) IN ? RETURNING kind, key, owner_kind, owner_id, state`,
+		Wanted, in[0].OwnerKind, in[0].OwnerID, now, keys).Scan(&have).Error; err != nil {
 		return err
-	case have.OwnerKind != i.OwnerKind || have.OwnerID != i.OwnerID:
-		return ErrTaken
-	case have.State == Deleting:
+	}
+	for _, i := range have {
+		switch {
+		case i.OwnerKind != in[0].OwnerKind || i.OwnerID != in[0].OwnerID:
+			return fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrTaken)
+		case i.State == Deleting || i.State == Gone: // or it went a moment ago
+			return fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrDeleting)
+		}
+	}
+	if len(have) < len(keys) {
 		return ErrDeleting
-	case have.State == Wanted:
-		return tx.Gorm().Exec("UPDATE external_resources SET updated_at = ? WHERE id = ?", now, have.ID).Error
+	}
+	return nil
+}
+
+// MarkAll is Mark for several intents in one statement, without details.
+func MarkAll(tx db.Tx, now time.Time, ids []string, to State) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	result := tx.Gorm().Exec("UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = '' WHERE id IN ? AND state IN ?",
+		to, now, ids, from[to])
+	if result.Error == nil && result.RowsAffected != int64(len(ids)) {
+		result.Error = ErrUnknown
+	}
+	if result.Error != nil {
+		return fmt.Errorf("marking %d intents %s: %w", len(ids), to, result.Error)
 	}
 	return nil
 }

@@ -123,6 +123,7 @@ type part struct {
 	measure func(s *stage, ctx context.Context, t *table) error
 	once    bool // on the first fleet of a run only
 	worst   bool // also on a fleet of one organisation
+	asked   bool // only when it is named: it takes many minutes
 }
 
 func parts() []part {
@@ -135,6 +136,7 @@ func parts() []part {
 		{name: "life", measure: (*stage).measureLife},
 		{name: "take-over", measure: (*stage).measureTakeOver, once: true},
 		{name: "create", measure: (*stage).measureCreate, worst: true},
+		{name: "through", measure: (*stage).measureThrough, asked: true},
 	}
 }
 
@@ -149,6 +151,6 @@ func partNames() []string {
 // wanted gives the parts that concern a fleet.
 func (s settings) wanted(f fleet) []part {
 	return slices.DeleteFunc(parts(), func(p part) bool {
-		return p.once && !f.first || f.organisations == 1 && !p.worst || len(s.Only) > 0 && !slices.Contains(s.Only, p.name)
+		return p.once && !f.first || f.organisations == 1 && !p.worst || p.asked && len(s.Only) == 0 || len(s.Only) > 0 && !slices.Contains(s.Only, p.name)
 	})
 }

@@ -16,6 +16,7 @@ type settings struct {
 	Sizes           []int
 	Measure         time.Duration // of each loaded row
 	Idle            time.Duration // of the idle row
+	Through         int           // instances that are taken through to ready
 	OneOrganisation bool          // measure the worst case too
 	Fsync           bool
 	Binary          string
@@ -29,7 +30,7 @@ func readSettings(getenv func(string) string) (settings, error) {
 	s := settings{DatabaseURL: getenv("TEST_DATABASE_URL")}
 	var problems []error
 	for _, text := range strings.Split(cmp.Or(getenv("BENCH_SIZES"), "1k,10k,100k"), ",") {
-		size, err := readSize(strings.TrimSpace(text))
+		size, err := readSize("BENCH_SIZES", strings.TrimSpace(text))
 		problems = append(problems, err)
 		s.Sizes = append(s.Sizes, size)
 	}
@@ -60,19 +61,21 @@ func readSettings(getenv func(string) string) (settings, error) {
 		}
 	}
 	var err error
+	s.Through, err = readSize("BENCH_THROUGH", cmp.Or(getenv("BENCH_THROUGH"), "100k"))
+	problems = append(problems, err)
 	s.Binary, err = filepath.Abs(cmp.Or(getenv("BENCH_BINARY"), "bin/kas-fleet-manager"))
 	return s, errors.Join(append(problems, err)...)
 }
 
 // readSize reads numbers such as 1000 and 10k.
-func readSize(text string) (int, error) {
+func readSize(name, text string) (int, error) {
 	digits, factor := text, 1
 	if short, ok := strings.CutSuffix(text, "k"); ok {
 		digits, factor = short, 1000
 	}
 	n, err := strconv.Atoi(digits)
 	if err != nil || n < 1 || n*factor > mostInstances || n*factor < 1000 {
-		return 0, fmt.Errorf("BENCH_SIZES: %q is no number between 1k and %dk", text, mostInstances/1000)
+		return 0, fmt.Errorf("%s: %q is no number between 1k and %dk", name, text, mostInstances/1000)
 	}
 	return n * factor, nil
 }

@@ -51,7 +51,7 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	plan.Set["canary_service_account_client_id"] = client.ClientID
 	plan.Set[kafka.CanarySecretColumn] = sealed
 	return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error {
-		return markAll(t, w.Clock(), intents, ledger.Created)
+		return ledger.MarkAll(t, w.Clock(), idsOf(intents), ledger.Created)
 	})
 }
 
@@ -87,11 +87,10 @@ func (w *Work) openIntents(ctx context.Context, k kafka.Kafka, kind string) ([]l
 	return slices.DeleteFunc(intents, func(in ledger.Intent) bool { return in.Kind != kind || in.State == ledger.Gone }), nil
 }
 
-func markAll(t db.Tx, now time.Time, intents []ledger.Intent, to ledger.State) error {
+func idsOf(intents []ledger.Intent) []string {
+	ids := make([]string, 0, len(intents))
 	for _, in := range intents {
-		if err := ledger.Mark(t, now, in.ID, to, nil); err != nil {
-			return err
-		}
+		ids = append(ids, in.ID)
 	}
-	return nil
+	return ids
 }

@@ -92,16 +92,17 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 	}
 	now := w.Clock()
 	err := tx(ctx, func(t db.Tx) error {
+		var seen []ledger.Intent
 		for _, in := range open {
-			closeIntent := func() error { return ledger.Mark(t, now, in.ID, ledger.Gone, nil) }
-			if in.State == ledger.Wanted {
-				closeIntent = func() error { return ledger.MarkInDoubt(t, now, in.ID) }
+			if in.State != ledger.Wanted {
+				seen = append(seen, in)
+				continue
 			}
-			if err := closeIntent(); err != nil {
+			if err := ledger.MarkInDoubt(t, now, in.ID); err != nil {
 				return err
 			}
 		}
-		return nil
+		return ledger.MarkAll(t, now, idsOf(seen), ledger.Gone)
 	})
 	return soon, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
@@ -72,30 +73,46 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	if err != nil {
 		return k, err
 	}
-	targets := map[string]string{}
-	for _, r := range k.Routes {
-		targets[r.Domain] = r.Router
-	}
 	now := w.Clock()
 	err = tx(ctx, func(t db.Tx) error {
-		for _, in := range intents {
-			target, ours := targets[in.Key]
-			if !ours {
-				continue
-			}
-			detail, err := json.Marshal(kafka.RecordDetail{Target: target})
-			if err != nil {
-				return err
-			}
-			if err := ledger.Mark(t, now, in.ID, ledger.Created, detail); err != nil {
-				return err
-			}
+		if err := markRecords(t, now, intents, k.Routes); err != nil {
+			return err
 		}
 		k, err = kafka.Note(t, k, kafka.Columns{"routes_creation_id": change}, now, "")
 		return err
 	})
 	k.RoutesCreationID, k.UpdatedAt = change, now
 	return k, err
+}
+
+// markRecords notes that the records exist, and their values where the ledger has others.
+func markRecords(t db.Tx, now time.Time, intents []ledger.Intent, routes kafka.Routes) error {
+	targets := map[string]string{}
+	for _, r := range routes {
+		targets[r.Domain] = r.Router
+	}
+	var same []ledger.Intent
+	for _, in := range intents {
+		var have kafka.RecordDetail
+		target, ours := targets[in.Key]
+		switch err := json.Unmarshal(in.Detail, &have); {
+		case err != nil:
+			return fmt.Errorf("reading the detail of intent %s: %w", in.ID, err)
+		case !ours:
+			continue
+		case have.Target == target:
+			same = append(same, in)
+			continue
+		}
+		detail, err := json.Marshal(kafka.RecordDetail{Target: target})
+		if err != nil {
+			return err
+		}
+		if err := ledger.Mark(t, now, in.ID, ledger.Created, detail); err != nil {
+			return err
+		}
+	}
+	return ledger.MarkAll(t, now, idsOf(same), ledger.Created)
 }
 
 func (w *Work) note(ctx context.Context, tx db.TxFunc, k kafka.Kafka, set kafka.Columns) error {
