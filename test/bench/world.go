@@ -43,16 +43,17 @@ type world struct {
 	secrets       map[string]string
 	organisations int
 
-	mu     sync.Mutex
-	agents map[string]*agent.Agent
-	stops  []func() error
+	mu      sync.Mutex
+	agents  map[string]*agent.Agent
+	configs map[string]agent.Config // of the agents
+	stops   []func() error
 }
 
 func openWorld(ctx context.Context, organisations int) (w *world, err error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	w = &world{
-		organisations: organisations, agents: map[string]*agent.Agent{},
+		organisations: organisations, agents: map[string]*agent.Agent{}, configs: map[string]agent.Config{},
 		keys:    "bench:" + base64.StdEncoding.EncodeToString(key) + "\n",
 		secrets: map[string]string{"kas-fleet-manager": rand.Text(), "ocm-service": rand.Text()},
 	}
@@ -134,7 +135,7 @@ func (w *world) addonReady(id, addonID string, parameters map[string]string) {
 	config.Conditional = true
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.agents[id] = agent.New(config)
+	w.agents[id], w.configs[id] = agent.New(config), config
 }
 
 func (w *world) agent(id string) *agent.Agent {
