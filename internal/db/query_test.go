@@ -14,7 +14,10 @@ type pair struct {
 	text string
 }
 
-func readPair(row db.Row) (p pair, err error) { return p, row.Scan(&p.n, &p.text) }
+func readPair(row db.Row) (p pair, err error) {
+	err = row.Scan(&p.n, &p.text)
+	return p, err
+}
 
 func TestCollectReadsRowsInOrder(t *testing.T) {
 	t.Parallel()

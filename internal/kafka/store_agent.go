@@ -22,8 +22,10 @@ type Mark struct {
 
 // DesiredMark gives the mark of a cluster's list.
 func (s *Store) DesiredMark(ctx context.Context, clusterID string) (Mark, error) {
-	marks, err := db.Collect(ctx, s.db, func(row db.Row) (m Mark, err error) { return m, row.Scan(&m.Rows, &m.Hash) },
-		"SELECT count(*), coalesce(bit_xor(hashtextextended(id, version)), 0) FROM kafka_requests WHERE "+desiredWhere, clusterID)
+	marks, err := db.Collect(ctx, s.db, func(row db.Row) (m Mark, err error) {
+		err = row.Scan(&m.Rows, &m.Hash)
+		return m, err
+	}, "SELECT count(*), coalesce(bit_xor(hashtextextended(id, version)), 0) FROM kafka_requests WHERE "+desiredWhere, clusterID)
 	if err != nil {
 		return Mark{}, fmt.Errorf("marking a cluster's instances: %w", err)
 	}
@@ -33,15 +35,21 @@ func (s *Store) DesiredMark(ctx context.Context, clusterID string) (Mark, error)
 // DesiredStamps gives the stamps of what a cluster's agent has to run or remove,
 // in a stable order, and their mark.
 func (s *Store) DesiredStamps(ctx context.Context, clusterID string) ([]Stamp, Mark, error) {
-	var mark Mark
-	stamps, err := db.Collect(ctx, s.db, func(row db.Row) (s Stamp, err error) {
-		var hash int64
-		err = row.Scan(&s.ID, &s.Version, &s.Write, &hash)
-		mark.Rows, mark.Hash = mark.Rows+1, mark.Hash^hash
-		return s, err
+	type marked struct {
+		Stamp
+		hash int64
+	}
+	rows, err := db.Collect(ctx, s.db, func(row db.Row) (m marked, err error) {
+		err = row.Scan(&m.ID, &m.Version, &m.Write, &m.hash)
+		return m, err
 	}, "SELECT id, version, xmin, hashtextextended(id, version) FROM kafka_requests WHERE "+desiredWhere+" ORDER BY id", clusterID)
 	if err != nil {
 		return nil, Mark{}, fmt.Errorf("listing a cluster's instances: %w", err)
+	}
+	stamps, mark := make([]Stamp, len(rows)), Mark{Rows: len(rows)}
+	for i, row := range rows {
+		stamps[i] = row.Stamp
+		mark.Hash ^= row.hash
 	}
 	return stamps, mark, nil
 }

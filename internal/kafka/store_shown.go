@@ -99,9 +99,15 @@ func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID
 	return rows[0].Kafka, nil
 }
 
-func scanStamp(row db.Row) (s Stamp, err error) { return s, row.Scan(&s.ID, &s.Version, &s.Write) }
+func scanStamp(row db.Row) (s Stamp, err error) {
+	err = row.Scan(&s.ID, &s.Version, &s.Write)
+	return s, err
+}
 
-func scanOne[T any](row db.Row) (one T, err error) { return one, row.Scan(&one) }
+func scanOne[T any](row db.Row) (one T, err error) {
+	err = row.Scan(&one)
+	return one, err
+}
 
 // with completes a row that was scanned.
 func (s Stamped) with(size []byte, sizes *snapshots, err error) (Stamped, error) {
