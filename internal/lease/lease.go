@@ -26,6 +26,8 @@ const Channel = "lease"
 
 const (
 	resignTimeout = 2 * time.Second
+	// Each attempt finds one dead connection at most.
+	resignAttempts = 10
 	// A leader that cannot do its work gives others a chance, and tries again later.
 	firstBackoff = time.Second
 	lastBackoff  = 30 * time.Second

@@ -99,11 +99,23 @@ func (t *Term) renew(ctx context.Context) error {
 	return nil
 }
 
-// resign ends the term now, if it is still the row's, and tells the others.
+// resign ends the term now, if it is still the row's, and tells the others. It
+// tries again at once: connections that the server has cut show only when they
+// are used, and the others would wait for the lease to expire.
 func (l *Lease) resign(ctx context.Context, term *Term) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
 	defer cancel()
-	err := l.db.Tx(ctx, func(tx db.Tx) error {
+	var err error
+	for range resignAttempts {
+		if err = l.giveUp(ctx, term); err == nil {
+			return
+		}
+	}
+	l.logger.WarnContext(ctx, "resigning the lease failed, it will expire", "error", err)
+}
+
+func (l *Lease) giveUp(ctx context.Context, term *Term) error {
+	return l.db.Tx(ctx, func(tx db.Tx) error {
 		result := tx.Gorm().Exec(
 			"UPDATE leader_leases SET leader = '', expires = clock_timestamp() WHERE lease_type = ? AND term = ?::uuid AND expires > clock_timestamp()",
 			l.leaseType, term.id)
@@ -113,7 +125,4 @@ func (l *Lease) resign(ctx context.Context, term *Term) {
 		tx.Notify(Channel, l.leaseType)
 		return nil
 	})
-	if err != nil {
-		l.logger.WarnContext(ctx, "resigning the lease failed, it will expire", "error", err)
-	}
 }
