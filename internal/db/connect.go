@@ -29,6 +29,18 @@ var serverLimits = map[string]string{
 	"max_parallel_workers_per_gather": "0",
 }
 
+// peerSilence is how long a peer may say nothing before it counts as gone.
+const peerSilence = 10 * time.Second
+
+// dialer makes connections on which a peer that vanished without a word is
+// noticed, whether they are idle or not.
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3},
+		Control:         boundSilence,
+	}
+}
+
 // connection turns the configuration into that of one connection.
 func (c *Config) connection() (*pgx.ConnConfig, error) {
 	text, err := c.url()
@@ -50,11 +62,7 @@ func (c *Config) connection() (*pgx.ConnConfig, error) {
 		conn.ConnectTimeout = 5 * time.Second
 	}
 	conn.Tracer = crash.Tracer(nil) // the pool has its own
-	dialer := &net.Dialer{
-		// A peer that vanished without a word is noticed within ten seconds.
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 4 * time.Second, Interval: 2 * time.Second, Count: 3},
-	}
-	conn.DialFunc = dialer.DialContext
+	conn.DialFunc = dialer().DialContext
 	if conn.ValidateConnect == nil {
 		// After a fail-over the old primary may come back as a standby.
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite

@@ -12,7 +12,7 @@ import (
 const (
 	// notifyBacklog bounds what waits while the database is away; the loops' ticks find the rest.
 	notifyBacklog = 10_000
-	notifyTimeout = 5 * time.Second
+	notifyTimeout = 2 * time.Second
 	// notifyFarewell is how long the last notifications may take when the process ends.
 	notifyFarewell = time.Second
 )
@@ -92,27 +92,33 @@ func (n *notifier) run(ctx context.Context) {
 // deliver sends the notes, once more over a new connection if the present one
 // turns out to be dead. It gives the connection to go on with, or nil.
 func (n *notifier) deliver(conn *pgx.Conn, notes []note, timeout time.Duration) *pgx.Conn {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	fresh := conn == nil
-	for {
-		var err error
-		if conn == nil {
-			conn, err = pgx.ConnectConfig(ctx, n.config)
-		}
-		if err == nil {
-			if err = send(ctx, conn, notes); err == nil {
-				return conn
-			}
-			hangUp(conn)
-			conn = nil
+	var err error
+	for fresh := conn == nil; ; fresh = true {
+		if conn, err = n.attempt(conn, notes, timeout); err == nil {
+			return conn
 		}
 		if fresh {
 			n.logger.Warn("notifications were lost, the next ticks will find what they told", "count", len(notes), "error", err)
 			return nil
 		}
-		fresh = true
 	}
+}
+
+// attempt has a timeout of its own: a connection that is dead without a word uses all of it.
+func (n *notifier) attempt(conn *pgx.Conn, notes []note, timeout time.Duration) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if conn == nil {
+		var err error
+		if conn, err = pgx.ConnectConfig(ctx, n.config); err != nil {
+			return nil, err
+		}
+	}
+	if err := send(ctx, conn, notes); err != nil {
+		hangUp(conn)
+		return nil, err
+	}
+	return conn, nil
 }
 
 // send sends all notes in one transaction that writes nothing, so its commit
