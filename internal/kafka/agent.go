@@ -7,7 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/rs/xid"
 
@@ -150,7 +149,11 @@ func (s *Service) write(tx db.Tx, k Kafka, v Verdict) error {
 	wake := ""
 	if len(v.Records) > 0 {
 		wake = WakeRoutes
-		if err := WantRecords(tx, k.ID, v.Records, now); err != nil {
+		intents, err := RecordIntents(k.ID, v.Records)
+		if err != nil {
+			return err
+		}
+		if err := ledger.Want(tx, now, intents...); err != nil {
 			return err
 		}
 	}
@@ -170,17 +173,17 @@ func (s *Service) write(tx db.Tx, k Kafka, v Verdict) error {
 	return err
 }
 
-// WantRecords records the intent to have a DNS record for each route.
-func WantRecords(tx db.Tx, id ID, routes Routes, now time.Time) error {
+// RecordIntents are the intents to have a DNS record for each route.
+func RecordIntents(id ID, routes Routes) ([]ledger.Intent, error) {
 	intents := make([]ledger.Intent, 0, len(routes))
 	for _, r := range routes {
 		detail, err := json.Marshal(RecordDetail{Target: r.Router})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		intents = append(intents, ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(id), Kind: KindDNSRecord, Key: r.Domain, Detail: detail})
 	}
-	return ledger.Want(tx, now, intents...)
+	return intents, nil
 }
 
 // WakeRoutes is the first word of a notification that an instance has routes to write.

@@ -33,7 +33,8 @@ type Intent struct {
 	Key       string // deterministic name in the outside world, unique within its kind
 	State     State
 	Detail    json.RawMessage
-	Attempts  int
+	Attempts  int // that failed, since it was last seen to be well
+	Calls     int // creating calls that were begun and that nobody saw end
 	LastError string
 	CreatedAt time.Time
 	UpdatedAt time.Time

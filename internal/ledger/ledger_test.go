@@ -191,3 +191,30 @@ func TestSeveralIntentsAreWantedAndMarkedTogether(t *testing.T) {
 	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.MarkAll(tx, now, nil, ledger.Gone) }))
 	require.NoError(t, b.want())
 }
+
+func TestCallsAreCountedUntilTheyAreSeenToEnd(t *testing.T) {
+	b := setup(t)
+	begin := func() { require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.Begin(tx, now, client("k1")) })) }
+	calls := func() int { return b.of("k1")[0].Calls }
+	require.NoError(t, b.want(client("k1")))
+	require.Zero(t, calls(), "wanting is no call")
+	begin()
+	begin()
+	require.Equal(t, 2, calls(), "the first was never heard of again")
+	id := b.of("k1")[0].ID
+	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.CallFailed(tx, now, id, errors.New("refused")) }))
+	require.Equal(t, 1, calls())
+	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.Failed(tx, now, id, errors.New("could not be deleted")) }))
+	require.Equal(t, 1, calls(), "that was another call")
+	begin()
+	require.NoError(t, b.mark(id, ledger.Created, ""))
+	require.Equal(t, 1, calls())
+	require.NoError(t, b.mark(id, ledger.Gone, ""))
+	require.Equal(t, 1, calls())
+	begin()
+	require.Equal(t, 1, calls(), "opened anew")
+	require.NoError(t, b.mark(b.of("k1")[0].ID, ledger.Created, ""))
+	require.Zero(t, calls())
+	require.NoError(t, b.mark(b.of("k1")[0].ID, ledger.Created, ""))
+	require.Zero(t, calls())
+}

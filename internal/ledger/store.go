@@ -23,14 +23,22 @@ const (
 // intent that is gone is opened anew, with a new id and place in the order. It
 // fails with ErrTaken or ErrDeleting when a key is not free; then none is wanted. An empty id is filled; to learn the ids of rows that were there
 // before, list them.
-func Want(tx db.Tx, now time.Time, in ...Intent) error {
+func Want(tx db.Tx, now time.Time, in ...Intent) error { return want(tx, now, in, 0) }
+
+// Begin is Want right before the call that creates the things. It counts the call
+// as under way until Mark says that they are created or CallFailed that they are
+// not. A call that stays counted may take effect at any time: its process may be
+// paused, not dead.
+func Begin(tx db.Tx, now time.Time, in ...Intent) error { return want(tx, now, in, 1) }
+
+func want(tx db.Tx, now time.Time, in []Intent, calls int) error {
 	in = firstOfEachKey(in)
 	if len(in) == 0 {
 		return nil
 	}
-	open, err := insert(tx, now, in)
+	open, err := insert(tx, now, in, calls)
 	if err == nil && len(open) < len(in) {
-		err = wantAgain(tx, now, in, open)
+		err = wantAgain(tx, now, open, in, calls)
 	}
 	if err != nil {
 		return fmt.Errorf("recording %d intents of %s %s, the first for %s %s: %w", len(in), in[0].OwnerKind, in[0].OwnerID, in[0].Kind, in[0].Key, err)
@@ -53,7 +61,7 @@ func firstOfEachKey(in []Intent) []Intent {
 }
 
 // insert makes rows that were not there or gone, all in one statement, and names them.
-func insert(tx db.Tx, now time.Time, in []Intent) (map[name]bool, error) {
+func insert(tx db.Tx, now time.Time, in []Intent, calls int) (map[name]bool, error) {
 	var values strings.Builder
 	var args []any
 	for n, i := range in {
@@ -66,18 +74,18 @@ func insert(tx db.Tx, now time.Time, in []Intent) (map[name]bool, error) {
 		if n > 0 {
 			values.WriteString(", ")
 		}
-		values.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb)")
-		args = append(args, i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail))
+		values.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::integer)")
+		args = append(args, i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail), calls)
 	}
 	var made []name
 	err := tx.Gorm().Raw(`
 		INSERT INTO external_resources AS have
-			(id, created_at, updated_at, owner_kind, owner_id, kind, key, state, detail)
+			(id, created_at, updated_at, owner_kind, owner_id, kind, key, state, detail, calls)
 		VALUES `+values.String()+`
 		ON CONFLICT (kind, key) DO UPDATE SET
 			id = EXCLUDED.id, seq = DEFAULT, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
 			owner_kind = EXCLUDED.owner_kind, owner_id = EXCLUDED.owner_id, state = EXCLUDED.state,
-			detail = EXCLUDED.detail, attempts = 0, last_error = ''
+			detail = EXCLUDED.detail, calls = EXCLUDED.calls, attempts = 0, last_error = ''
 		WHERE have.state = ?
 		RETURNING kind, key`, append(args, Gone)...).Scan(&made).Error
 	open := map[name]bool{}
@@ -88,8 +96,9 @@ func insert(tx db.Tx, now time.Time, in []Intent) (map[name]bool, error) {
 }
 
 // wantAgain looks at the rows that were there: it notes the time on those that
-// were never seen created, and finds the keys that are not free.
-func wantAgain(tx db.Tx, now time.Time, in []Intent, open map[name]bool) error {
+// were never seen created, and finds the keys that are not free. Then it fails, and
+// what it wrote is rolled back.
+func wantAgain(tx db.Tx, now time.Time, open map[name]bool, in []Intent, calls int) error {
 	var keys []any
 	for _, i := range in {
 		if !open[i.name()] {
@@ -97,9 +106,9 @@ func wantAgain(tx db.Tx, now time.Time, in []Intent, open map[name]bool) error {
 		}
 	}
 	var have []Intent
-	if err := tx.Gorm().Raw(`UPDATE external_resources SET updated_at = CASE WHEN state = ? AND owner_kind = ? AND owner_id = ? THEN ? ELSE updated_at END
+	if err := tx.Gorm().Raw(`UPDATE external_resources SET calls = calls + ?, updated_at = CASE WHEN state = ? THEN ? ELSE updated_at END
 		WHERE (kind, key) IN ? RETURNING kind, key, owner_kind, owner_id, state`,
-		Wanted, in[0].OwnerKind, in[0].OwnerID, now, keys).Scan(&have).Error; err != nil {
+		calls, Wanted, now, keys).Scan(&have).Error; err != nil {
 		return err
 	}
 	for _, i := range have {
@@ -121,8 +130,8 @@ func MarkAll(tx db.Tx, now time.Time, ids []string, to State) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	result := tx.Gorm().Exec("UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = '' WHERE id IN ? AND state IN ?",
-		to, now, ids, from[to])
+	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = '', calls = greatest(calls - ?, 0)
+		WHERE id IN ? AND state IN ?`, to, now, ended(to), ids, from[to])
 	if result.Error == nil && result.RowsAffected != int64(len(ids)) {
 		result.Error = ErrUnknown
 	}
@@ -136,11 +145,12 @@ func MarkAll(tx db.Tx, now time.Time, ids []string, to State) error {
 // new detail). A nil detail leaves the old one. Errors counted before are
 // forgotten. It fails with ErrUnknown when the step is not a legal one.
 func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) error {
-	columns := map[string]any{"state": to, "updated_at": now, "attempts": 0, "last_error": ""}
+	var given any
 	if detail != nil {
-		columns["detail"] = string(detail)
+		given = string(detail)
 	}
-	result := tx.Gorm().Table(rows).Where("id = ? AND state IN ?", id, from[to]).Updates(columns)
+	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = '', calls = greatest(calls - ?, 0),
+		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, to, now, ended(to), given, id, from[to])
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}
@@ -164,11 +174,24 @@ func MarkInDoubt(tx db.Tx, now time.Time, id string) error {
 	return nil
 }
 
+// ended is how many calls of Begin a state tells the end of.
+func ended(to State) int {
+	if to == Created {
+		return 1
+	}
+	return 0
+}
+
 // Failed notes a failed attempt on an intent, for those who look why it is stuck.
-func Failed(tx db.Tx, now time.Time, id string, cause error) error {
+func Failed(tx db.Tx, now time.Time, id string, cause error) error { return failed(tx, now, id, cause, 0) }
+
+// CallFailed is Failed for the call that Begin announced.
+func CallFailed(tx db.Tx, now time.Time, id string, cause error) error { return failed(tx, now, id, cause, 1) }
+
+func failed(tx db.Tx, now time.Time, id string, cause error, calls int) error {
 	result := tx.Gorm().Exec(
-		"UPDATE external_resources SET attempts = attempts + 1, last_error = ?, updated_at = ? WHERE id = ?",
-		db.Text(cause.Error()), now, id)
+		"UPDATE external_resources SET attempts = attempts + 1, last_error = ?, updated_at = ?, calls = greatest(calls - ?, 0) WHERE id = ?",
+		db.Text(cause.Error()), now, calls, id)
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}

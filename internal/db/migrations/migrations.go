@@ -27,6 +27,7 @@ func all() []migration {
 	return []migration{
 		baseline(),
 		nameTrigrams(),
+		callsUnderWay(),
 	}
 }
 

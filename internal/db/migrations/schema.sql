@@ -53,6 +53,7 @@ CREATE TABLE external_resources (
     detail jsonb NOT NULL DEFAULT '{}'::jsonb,
     attempts integer NOT NULL DEFAULT 0,
     last_error text NOT NULL DEFAULT ''::text,
+    calls integer NOT NULL DEFAULT 0,
     CONSTRAINT external_resources_one_per_key UNIQUE (kind, key),
     CONSTRAINT external_resources_pkey PRIMARY KEY (id),
     CONSTRAINT external_resources_state_known CHECK ((state = ANY (ARRAY['wanted'::text, 'created'::text, 'deleting'::text, 'gone'::text])))

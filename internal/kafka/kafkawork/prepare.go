@@ -32,7 +32,7 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	if len(plan.Ensure) == 0 {
 		return 0, w.apply(ctx, tx, k, plan)
 	}
-	if err := tx(ctx, func(t db.Tx) error { return ledger.Want(t, w.Clock(), plan.Ensure...) }); err != nil {
+	if err := tx(ctx, func(t db.Tx) error { return ledger.Begin(t, w.Clock(), plan.Ensure...) }); err != nil {
 		return 0, err
 	}
 	client, err := w.SSO.Ensure(ctx, canarySpec(k, w.Clock()))

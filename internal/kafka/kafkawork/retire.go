@@ -94,7 +94,7 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 	err := tx(ctx, func(t db.Tx) error {
 		var seen []ledger.Intent
 		for _, in := range open {
-			if in.State != ledger.Wanted {
+			if in.State != ledger.Wanted && in.Calls == 0 {
 				seen = append(seen, in)
 				continue
 			}
@@ -157,7 +157,7 @@ func (w *Work) noteOnKind(ctx context.Context, tx db.TxFunc, k kafka.Kafka, kind
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	return w.noteOn(ctx, tx, intents, cause)
+	return w.noteWith(ctx, tx, intents, cause, ledger.CallFailed)
 }
 
 const noteTimeout = 5 * time.Second
@@ -165,11 +165,17 @@ const noteTimeout = 5 * time.Second
 // noteOn stores a failure on the intents that it concerns, and gives it back. The
 // attempt may have used up its own deadline.
 func (w *Work) noteOn(ctx context.Context, tx db.TxFunc, intents []ledger.Intent, cause error) error {
+	return w.noteWith(ctx, tx, intents, cause, ledger.Failed)
+}
+
+func (w *Work) noteWith(
+	ctx context.Context, tx db.TxFunc, intents []ledger.Intent, cause error, note func(db.Tx, time.Time, string, error) error,
+) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
 	err := tx(ctx, func(t db.Tx) error {
 		for _, in := range intents {
-			if err := ledger.Failed(t, w.Clock(), in.ID, cause); err != nil {
+			if err := note(t, w.Clock(), in.ID, cause); err != nil {
 				return err
 			}
 		}

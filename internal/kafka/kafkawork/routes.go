@@ -61,8 +61,12 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	for _, r := range k.Routes {
 		records = append(records, route53.Record{Name: r.Domain, Target: r.Router, TTL: kafka.RecordTTL})
 	}
+	wanted, err := kafka.RecordIntents(k.ID, k.Routes)
+	if err != nil {
+		return k, err
+	}
 	// Noted anew before each attempt: from now on the call may take effect.
-	if err := tx(ctx, func(t db.Tx) error { return kafka.WantRecords(t, k.ID, k.Routes, w.Clock()) }); err != nil {
+	if err := tx(ctx, func(t db.Tx) error { return ledger.Begin(t, w.Clock(), wanted...) }); err != nil {
 		return k, err
 	}
 	change, err := w.DNS.Upsert(ctx, records)

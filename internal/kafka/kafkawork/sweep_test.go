@@ -83,6 +83,29 @@ func TestWhatWasSeenCreatedIsNotLookedForAfterItsEnd(t *testing.T) {
 	require.Empty(t, b.ssoWire.Journal(), "its end is certain, so nobody asks")
 }
 
+// A leader that was paused in the middle of a call wakes up and sends it, after its
+// successor made the same thing, saw it, and removed it.
+func TestWhatAPausedLeaderMakesAfterTheEndIsRemoved(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.kafka("one", kafka.Preparing)
+	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+		return ledger.Begin(tx, b.now, ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindSSOClient, Key: kafka.CanaryClientID(id)})
+	}))
+	require.NoError(t, b.step("preparing_kafka", id))
+	require.Len(t, b.clients(), 2)
+	b.move(id, kafka.DeleteAsked, kafka.ByUser)
+	b.move(id, kafka.ReportedDeleted, kafka.ByAgent)
+	require.NoError(t, b.step("deleting_kafka", id))
+	require.NoError(t, b.step("deleting_kafka", id))
+	_, err := b.store.Live(b.ctx, id)
+	require.ErrorIs(t, err, kafka.ErrNotFound)
+
+	b.appear(kafka.CanaryClientID(id))
+	require.NoError(t, b.sweep())
+	require.Equal(t, []string{foreign}, b.clients())
+}
+
 func TestARecordThatAppearsAfterTheEndIsRemovedUnlessItIsAnothers(t *testing.T) {
 	b := newBench(t, 4)
 	want := func(id, key, target string) {
