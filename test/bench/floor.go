@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
+	"github.com/kas-fleet/kas-fleet-manager/test/process"
 )
 
 // The floor runs as this program's own child, so that its CPU time can be told
@@ -105,7 +106,7 @@ func (s *stage) startFloor(ctx context.Context) (*floor, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, floorCommand)
 	cmd.Env = append(os.Environ(), floorDatabase+"="+s.url)
-	cmd.Stderr, cmd.SysProcAttr = os.Stderr, attributes()
+	cmd.Stderr, cmd.SysProcAttr = os.Stderr, process.Attributes()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the floor: %w", err)

@@ -4,43 +4,29 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/test/process"
 )
 
 const startDeadline = 30 * time.Second
 
 // ports are the addresses of one replica.
-type ports struct{ API, Metrics, Health string }
-
-// freePorts finds three ports that nobody has at the moment.
-func freePorts(ctx context.Context) (ports, error) {
-	var p ports
-	for _, address := range []*string{&p.API, &p.Metrics, &p.Health} {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports{}, fmt.Errorf("choosing a port: %w", err)
-		}
-		defer func() { _ = listener.Close() }() // all three are open until the last is found, so they differ
-		*address = listener.Addr().String()
-	}
-	return p, nil
-}
+type ports = process.Addresses
 
 // replica is one process of the fleet manager.
 type replica struct {
 	ports   ports
-	cmd     *exec.Cmd
+	process *process.Process
 	log     string
 	started time.Time
 	answers time.Duration // from the start to the first 200
-	gone    chan struct{}
+	gone    <-chan struct{}
 }
 
 // environ gives the fleet manager nothing of this process's environment but its own flags.
@@ -69,25 +55,20 @@ func (s *stage) call(ctx context.Context, args ...string) error {
 
 // startReplica starts the n-th replica and waits until a customer gets a reply.
 func (s *stage) startReplica(ctx context.Context, n int) (*replica, error) {
-	r := &replica{ports: s.ports[n], log: filepath.Join(s.folder, fmt.Sprintf("replica-%d.log", n)), gone: make(chan struct{})}
+	r := &replica{ports: s.ports[n], log: filepath.Join(s.folder, fmt.Sprintf("replica-%d.log", n))}
 	out, err := os.Create(r.log)
 	if err != nil {
 		return nil, fmt.Errorf("opening a replica's log: %w", err)
 	}
 	defer func() { _ = out.Close() }() // the child has its own
-	args := append([]string{"serve", "--api-server-bindaddress=" + r.ports.API, "--metrics-server-bindaddress=" + r.ports.Metrics,
-		"--health-check-server-bindaddress=" + r.ports.Health}, s.args...)
-	// Not bound to a context, which would kill it where stop asks it to end.
-	r.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.settings.Binary, args...)
-	r.cmd.Env, r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = s.environ(), s.folder, out, out, attributes()
 	r.started = time.Now()
-	if err := r.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the fleet manager: %w", err)
+	r.process, err = process.Start(ctx, r.ports, process.Options{
+		Binary: s.settings.Binary, Dir: s.folder, Environ: s.environ(), Args: s.args, Output: out,
+	})
+	if err != nil {
+		return nil, err
 	}
-	go func() {
-		_ = r.cmd.Wait() // how it ended is in its log
-		close(r.gone)
-	}()
+	r.gone = r.process.Gone()
 	first := request{method: http.MethodGet, path: kafkasPath + "?size=1", token: s.customers[0]}
 	ctx, cancel := context.WithTimeout(ctx, startDeadline)
 	defer cancel()
@@ -108,25 +89,15 @@ func (s *stage) startReplica(ctx context.Context, n int) (*replica, error) {
 	}
 }
 
-func (r *replica) pid() int { return r.cmd.Process.Pid }
+func (r *replica) pid() int { return r.process.PID() }
 
-func (r *replica) ended() bool {
-	select {
-	case <-r.gone:
-		return true
-	default:
-		return false
-	}
-}
+func (r *replica) ended() bool { return r.process.Ended() }
 
 // kill ends the process as a crash would.
-func (r *replica) kill() {
-	_ = r.cmd.Process.Kill() // one that has ended needs none
-	<-r.gone
-}
+func (r *replica) kill() { r.process.Kill() }
 
 // terminate asks the process to end and does not wait for it.
-func (r *replica) terminate() error { return r.cmd.Process.Signal(syscall.SIGTERM) }
+func (r *replica) terminate() error { return r.process.Terminate() }
 
 // lastLog gives the last lines of the log that have a text in them.
 func (r *replica) lastLog(having string) string {

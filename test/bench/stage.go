@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/kas-fleet/kas-fleet-manager/test/process"
 )
 
 // fleet is the shape of the data.
@@ -65,7 +67,7 @@ func (b *bench) openStage(ctx context.Context, f fleet) (s *stage, err error) {
 	}
 	s.closers = append(s.closers, func() error { s.pool.Close(); return nil })
 	for range 2 {
-		p, err := freePorts(ctx)
+		p, err := process.FreeAddresses(ctx)
 		if err != nil {
 			return nil, err
 		}

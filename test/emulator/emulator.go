@@ -10,18 +10,23 @@ package emulator
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 // maxBody bounds what one request may make the emulator keep in memory.
 const maxBody = 16 << 20
+
+// oversize is the length of an answer that nobody should read to its end.
+const oversize = 10 << 20
 
 // Emulated is a handler with faults and a journal around it.
 type Emulated struct {
@@ -32,6 +37,7 @@ type Emulated struct {
 
 	mu     sync.Mutex
 	faults []*armed
+	past   past
 }
 
 // Wrap puts faults and a journal around the handler.
@@ -58,7 +64,7 @@ func (e *Emulated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusRequestEntityTooLarge, "body cannot be read")
 		return
 	}
-	call := &call{w: w, r: r, body: body, next: e.next, entry: e.journal.begin(r, body), journal: &e.journal}
+	call := &call{w: w, r: r, body: body, next: e.next, entry: e.journal.begin(r, body), journal: &e.journal, past: &e.past}
 	fault := e.fire(r)
 	if fault == nil {
 		call.serve(w)
@@ -76,6 +82,7 @@ type call struct {
 	next    http.Handler
 	entry   *Entry
 	journal *journal
+	past    *past
 }
 
 // serve lets the wrapped handler take effect and reply to w.
@@ -122,10 +129,30 @@ func (c *call) suffer(f *armed) {
 		c.effect()
 		c.serve(c.w)
 	case Garbage:
-		c.w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(c.w, `{"items":[{"id":`)
-		c.replied(http.StatusOK)
+		c.say(`{"items":[{"id":`)
+	case Oversize:
+		c.say(`{"items":["` + strings.Repeat("x", oversize) + `"]}`)
+	case Redirect:
+		c.send(cmp.Or(f.Target, LinkLocal))
+	case Lag:
+		c.lag(f)
 	}
+}
+
+// say answers with a text that calls itself JSON.
+func (c *call) say(text string) {
+	c.w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(c.w, text)
+	c.replied(http.StatusOK)
+}
+
+// send leads the caller elsewhere, in a reply that looks like any other.
+func (c *call) send(target string) {
+	c.w.Header().Set("Location", target)
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(http.StatusTemporaryRedirect)
+	_ = json.NewEncoder(c.w).Encode(map[string]string{"location": target})
+	c.replied(http.StatusTemporaryRedirect)
 }
 
 func (c *call) refuse(f *armed) {

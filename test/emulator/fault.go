@@ -23,6 +23,9 @@ const (
 	Slow        Mode = "slow"         // waits Delay, then serves as usual
 	Twice       Mode = "twice"        // delivered twice; the second reply is the one seen
 	Garbage     Mode = "garbage"      // no effect, 200 with JSON that ends too early
+	Oversize    Mode = "oversize"     // no effect, 200 with JSON of ten MiB
+	Redirect    Mode = "redirect"     // no effect, 307 to Target
+	Lag         Mode = "lag"          // reads show what was so up to Delay ago
 )
 
 // Fault is one way to fail. It concerns the requests whose method (empty: any)
@@ -32,7 +35,8 @@ type Fault struct {
 	Path        string
 	Mode        Mode
 	Status      int           // of before and after; 500 when zero
-	Delay       time.Duration // of hang and slow; a slow one needs it
+	Delay       time.Duration // of hang, slow and lag; the last two need it
+	Target      string        // of a redirect; empty: LinkLocal
 	Times       int           // how often it fires; 0: for ever
 	RetryAfter  int           // seconds in the Retry-After header; 0: no header
 	Probability float64       // 0 means always
@@ -46,6 +50,7 @@ type wireFault struct {
 	Mode        Mode    `json:"mode"`
 	Status      int     `json:"status,omitempty"`
 	Delay       string  `json:"delay,omitempty"`
+	Target      string  `json:"target,omitempty"`
 	Times       int     `json:"times,omitempty"`
 	RetryAfter  int     `json:"retry_after,omitempty"`
 	Probability float64 `json:"probability,omitempty"`
@@ -54,7 +59,7 @@ type wireFault struct {
 
 // MarshalJSON writes the delay as text.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	wire := wireFault{f.Method, f.Path, f.Mode, f.Status, "", f.Times, f.RetryAfter, f.Probability, f.Seed}
+	wire := wireFault{f.Method, f.Path, f.Mode, f.Status, "", f.Target, f.Times, f.RetryAfter, f.Probability, f.Seed}
 	if f.Delay > 0 {
 		wire.Delay = f.Delay.String()
 	}
@@ -67,7 +72,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return err
 	}
-	*f = Fault{wire.Method, wire.Path, wire.Mode, wire.Status, 0, wire.Times, wire.RetryAfter, wire.Probability, wire.Seed}
+	*f = Fault{wire.Method, wire.Path, wire.Mode, wire.Status, 0, wire.Target, wire.Times, wire.RetryAfter, wire.Probability, wire.Seed}
 	if wire.Delay == "" {
 		return nil
 	}
@@ -75,6 +80,9 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	f.Delay = delay
 	return err
 }
+
+// LinkLocal is where a redirect leads that wants a cloud's own secrets.
+const LinkLocal = "http://169.254.169.254/latest/meta-data/"
 
 // armed is a fault that is watching requests.
 type armed struct {
@@ -90,8 +98,8 @@ func arm(f Fault) (*armed, error) {
 		return nil, fmt.Errorf("reading the path of a fault: %w", err)
 	}
 	switch f.Mode {
-	case Before, After, ResetBefore, ResetAfter, Hang, HangAfter, Twice, Garbage:
-	case Slow:
+	case Before, After, ResetBefore, ResetAfter, Hang, HangAfter, Twice, Garbage, Oversize, Redirect:
+	case Slow, Lag:
 		if f.Delay <= 0 {
 			return nil, fmt.Errorf("mode %q needs a delay", f.Mode)
 		}
@@ -140,6 +148,7 @@ func (e *Emulated) ClearFaults() {
 		close(f.cleared)
 	}
 	e.faults = nil
+	e.past.forget()
 }
 
 // Faults lists those still armed, with the number of times left.

@@ -2,7 +2,9 @@ package harness
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -58,18 +60,34 @@ func (c *Caller) With(name, value string) *Caller {
 	return &out
 }
 
+// At gives the same caller at one replica.
+func (c *Caller) At(r *Replica) *Caller {
+	out := *c
+	out.base = func() string { return r.URL }
+	return &out
+}
+
 // Do sends a request. A path that does not begin with /api is below Base; a body
 // is sent as it is when it is a string, and as JSON otherwise.
 func (c *Caller) Do(method, path string, body any) Response {
 	c.world.t.Helper()
+	out, err := c.Try(context.Background(), method, path, body)
+	if err != nil {
+		c.world.t.Errorf("%v", err)
+	}
+	return out
+}
+
+// Try is Do where no reply is no failure by itself: of a request that was cut off
+// nobody knows what came of it.
+func (c *Caller) Try(ctx context.Context, method, path string, body any) (Response, error) {
 	out := Response{world: c.world}
 	if !strings.HasPrefix(path, "/api") {
 		path = Base + path
 	}
-	request, err := http.NewRequest(method, c.base()+path, bodyOf(body)) //nolint:noctx // the client has a timeout
+	request, err := http.NewRequestWithContext(ctx, method, c.base()+path, bodyOf(body))
 	if err != nil {
-		c.world.t.Errorf("calling %s %s: %v", method, path, err)
-		return out
+		return out, fmt.Errorf("calling %s %s: %w", method, path, err)
 	}
 	for name, values := range c.header {
 		request.Header[name] = values
@@ -82,19 +100,18 @@ func (c *Caller) Do(method, path string, body any) Response {
 	}
 	reply, err := c.world.client.Do(request)
 	if err != nil {
-		c.world.t.Errorf("calling %s %s: %v", method, path, err)
-		return out
+		return out, fmt.Errorf("calling %s %s: %w", method, path, err)
 	}
 	defer func() { _ = reply.Body.Close() }()
 	if out.Body, err = io.ReadAll(reply.Body); err != nil {
-		c.world.t.Errorf("reading the reply to %s %s: %v", method, path, err)
+		return out, fmt.Errorf("reading the reply to %s %s: %w", method, path, err)
 	}
 	out.Status, out.Header = reply.StatusCode, reply.Header
 	for _, found := range clientSecret.FindAllSubmatch(out.Body, -1) {
 		c.world.secrets.add("a service account's secret", string(found[1]))
 	}
 	c.world.judge(request, out)
-	return out
+	return out, nil
 }
 
 func bodyOf(body any) io.Reader {

@@ -74,12 +74,15 @@ type World struct {
 	o       options
 	url     string // of the database
 	files   files
+	dir     string // of the files
 	logs    *logs
 	secrets *secrets
 	specs   *specs
 	gateway *gateway
 	agents  *agents
 	client  *http.Client // of all callers
+
+	database database
 
 	mu       sync.Mutex
 	replicas []*Replica
@@ -103,6 +106,10 @@ type options struct {
 	quotaList    string
 	providers    string
 	before       []func(*World)
+	proxied      bool     // replicas reach the database through proxies
+	ownServer    int      // connections to a server of the world's own; 0: there is none
+	binary       string   // of replicas that are processes
+	environ      []string // of these
 }
 
 // Option changes the world that New makes.
@@ -146,7 +153,8 @@ func New(t *testing.T, choices ...Option) *World {
 	for _, choose := range choices {
 		choose(&o)
 	}
-	w := &World{t: t, o: o, logs: &logs{}, secrets: newSecrets(), url: postgres.URL(t)}
+	w := &World{t: t, o: o, logs: &logs{}, secrets: newSecrets()}
+	w.url = w.openDatabase()
 	w.DB = postgres.OpenURL(t, w.url)
 	w.Kafkas, w.Clusters, w.Ledger = kafka.NewStore(w.DB), cluster.NewStore(w.DB), ledger.NewStore(w.DB)
 	t.Cleanup(w.inspect)

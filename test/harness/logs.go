@@ -77,7 +77,7 @@ func (s *secrets) in(text string) []string {
 		if at := strings.Index(text, secret); at >= 0 {
 			line := text[strings.LastIndexByte(text[:at], '\n')+1:]
 			line, _, _ = strings.Cut(line, "\n")
-			found = append(found, fmt.Sprintf("%s is in the log: %s", what, strings.ReplaceAll(line, secret, "<here>")))
+			found = append(found, fmt.Sprintf("%s in: %s", what, strings.ReplaceAll(line, secret, "<here>")))
 		}
 	}
 	return found

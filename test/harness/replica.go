@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/app"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
+	"github.com/kas-fleet/kas-fleet-manager/test/faultproxy"
+	"github.com/kas-fleet/kas-fleet-manager/test/process"
 )
 
 // stopTime bounds how long a replica may take to drain.
@@ -22,19 +25,26 @@ type Replica struct {
 	Metrics string // URL of the metrics page
 	Health  string // URL of the health server
 
-	world *World
-	app   *app.App
-	end   context.CancelFunc
-	ended chan error
-	once  sync.Once
+	Database *faultproxy.Proxy // nil without Proxied
+
+	world   *World
+	process *process.Process // nil: it runs in this one
+	app     *app.App
+	end     context.CancelFunc
+	ended   chan error
+	once    sync.Once
 }
 
 // StartReplica starts another fleet manager on the world's database.
 func (w *World) StartReplica() *Replica {
 	w.t.Helper()
+	if w.o.binary != "" {
+		return w.startProcess()
+	}
+	proxy, database := w.wayToDatabase()
 	ctx, end := context.WithCancel(context.Background())
 	made, err := app.New(ctx, app.Options{
-		Config: w.configuration(), Commit: "0123abc", Logger: log.New(w.logs, slog.LevelDebug),
+		Config: w.configuration(database), Commit: "0123abc", Logger: log.New(w.logs, slog.LevelDebug),
 	})
 	if err != nil {
 		end()
@@ -42,7 +52,8 @@ func (w *World) StartReplica() *Replica {
 	}
 	r := &Replica{
 		URL: "http://" + made.APIAddress(), Metrics: "http://" + made.MetricsAddress() + "/metrics", Health: "http://" + made.HealthAddress(),
-		world: w, app: made, end: end, ended: make(chan error, 1),
+		Database: proxy,
+		world:    w, app: made, end: end, ended: make(chan error, 1),
 	}
 	go func() { r.ended <- made.Run(ctx) }()
 	w.mu.Lock()
@@ -56,9 +67,11 @@ func (r *Replica) Stop() {
 	r.world.t.Helper()
 	r.once.Do(func() {
 		w := r.world
-		w.mu.Lock()
-		w.replicas = slices.DeleteFunc(w.replicas, func(other *Replica) bool { return other == r })
-		w.mu.Unlock()
+		w.forget(r)
+		if r.process != nil {
+			r.terminate()
+			return
+		}
 		r.end()
 		timer := time.NewTimer(stopTime)
 		defer timer.Stop()
@@ -75,6 +88,13 @@ func (r *Replica) Stop() {
 			w.t.Errorf("closing a replica: %v", err)
 		}
 	})
+}
+
+// forget leaves a replica out of those that run.
+func (w *World) forget(r *Replica) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.replicas = slices.DeleteFunc(w.replicas, func(other *Replica) bool { return other == r })
 }
 
 // As gives a customer who calls this replica.
@@ -106,5 +126,5 @@ func (r *Replica) Page(url string) (status int, body string) {
 // Leads tells whether the replica is the leader for a lease.
 func (r *Replica) Leads(lease string) bool {
 	r.world.t.Helper()
-	return r.world.Leader(lease) == r.app.APIAddress()
+	return r.world.Leader(lease) == strings.TrimPrefix(r.URL, "http://")
 }

@@ -58,9 +58,9 @@ func (w *World) writeFiles() {
 		content["providers-config-file"] = w.o.providers
 	}
 	w.files = files{}
-	dir := w.t.TempDir()
+	w.dir = w.t.TempDir()
 	for flag, text := range content {
-		w.files[flag] = filepath.Join(dir, flag)
+		w.files[flag] = filepath.Join(w.dir, flag)
 		w.Rewrite(flag, text)
 	}
 }
@@ -92,9 +92,8 @@ func (w *World) clusterFile(clusters []Cluster) string {
 	return text.String()
 }
 
-// configuration is what one replica starts with.
-func (w *World) configuration() *config.Config {
-	w.t.Helper()
+// values are the flags that one replica starts with.
+func (w *World) values() map[string]string {
 	values := map[string]string{
 		"api-server-bindaddress": "127.0.0.1:0", "metrics-server-bindaddress": "127.0.0.1:0", "health-check-server-bindaddress": "127.0.0.1:0",
 		"public-host-url": w.gateway.url, "shutdown-delay": "0s", "log-level": "debug", "db-max-open-connections": "10",
@@ -116,8 +115,15 @@ func (w *World) configuration() *config.Config {
 	for flag, value := range w.o.settings {
 		values[flag] = value
 	}
-	environ := []string{"OCM_ENV=testing", "DATABASE_URL=" + w.url}
-	for flag, value := range values {
+	return values
+}
+
+// configuration is what a replica in this process starts with, which finds the
+// database there.
+func (w *World) configuration(database string) *config.Config {
+	w.t.Helper()
+	environ := []string{"OCM_ENV=testing", "DATABASE_URL=" + database}
+	for flag, value := range w.values() {
 		environ = append(environ, config.Variable(flag)+"="+value)
 	}
 	settings := config.New(environ)

@@ -69,6 +69,18 @@ func readSpec(document []byte) (*spec, error) {
 	return &spec{router: router, fault: fault.Value}, nil
 }
 
+// Check tells how a reply differs from what was promised for its request.
+func Check(r *http.Request, reply Response) error {
+	all, err := readSpecs()
+	if err != nil {
+		return err
+	}
+	return all.check(r, reply)
+}
+
+// Routes lists what the replica serves, by method and path template.
+func (r *Replica) Routes() []string { return r.app.Routes() }
+
 // check tells how a reply differs from what was promised.
 func (s *specs) check(r *http.Request, reply Response) error {
 	operation := reply.Header.Get(httpx.OperationIDHeader)
@@ -85,7 +97,7 @@ func (s *specs) check(r *http.Request, reply Response) error {
 		}
 	}
 	r = r.Clone(context.Background())
-	r.URL.Path = strings.TrimSuffix(r.URL.Path, "/") // as the service takes it
+	r.URL.Path, r.URL.RawPath = strings.TrimSuffix(r.URL.Path, "/"), "" // as the service takes it
 	route, params, err := document.router.FindRoute(r)
 	if err != nil {
 		if reply.Status < http.StatusBadRequest {

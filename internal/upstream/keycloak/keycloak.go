@@ -21,6 +21,7 @@ import (
 
 	"github.com/Nerzal/gocloak/v13"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 )
 
@@ -83,7 +84,7 @@ func New(c Config) (*Admin, error) {
 	transport.TLSClientConfig = trusted
 	transport.MaxIdleConnsPerHost = 16
 	sdk := gocloak.NewClient(c.Realm.BaseURL, gocloak.SetLegacyWildFlySupport())
-	sdk.RestyClient().SetTransport(strict{transport}).SetLogger(silent{}).SetDebug(false).SetDisableWarn(true)
+	sdk.RestyClient().SetTransport(crash.Transport("keycloak", strict{transport})).SetLogger(silent{}).SetDebug(false).SetDisableWarn(true)
 	sdk.RestyClient().GetClient().CheckRedirect = func(*http.Request, []*http.Request) error {
 		return errors.New("redirects are not followed") // one could carry the token to another host
 	}

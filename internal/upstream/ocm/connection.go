@@ -10,6 +10,8 @@ import (
 	"time"
 
 	sdk "github.com/openshift-online/ocm-sdk-go"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 )
 
 // maxAnswer bounds how much of an answer is read into memory.
@@ -28,7 +30,7 @@ func Connect(c Config, baseURL string, logger *slog.Logger) (*sdk.Connection, er
 		TokenURL(c.TokenURL).
 		RetryLimit(0).
 		TransportWrapper(func(next http.RoundTripper) http.RoundTripper {
-			return guard{next: next, debug: c.Debug, logger: logger}
+			return guard{next: crash.Transport("ocm", next), debug: c.Debug, logger: logger}
 		})
 	if c.ClientID != "" && c.ClientSecret != "" {
 		builder = builder.Client(c.ClientID, c.ClientSecret.Reveal())

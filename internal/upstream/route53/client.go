@@ -11,15 +11,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 )
 
 const (
@@ -56,6 +60,7 @@ func New(c Config) (*Client, error) {
 	}
 	options := route53.Options{
 		Region:      region,
+		HTTPClient:  crash.Client("route53", transport()),
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretAccessKey.Reveal(), ""),
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
@@ -65,6 +70,15 @@ func New(c Config) (*Client, error) {
 		options.BaseEndpoint = aws.String(c.EndpointURL)
 	}
 	return &Client{api: route53.New(options), domain: canonical(c.Domain), timeout: timeout}, nil
+}
+
+// transport is the SDK's usual client, save that it stays at home: the SDK would
+// follow a redirect with the method and the body kept, wherever it points.
+func transport() *http.Client {
+	return &http.Client{
+		Transport:     awshttp.NewBuildableClient().GetTransport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Zone gives the id of the public zone that is named exactly like the domain.

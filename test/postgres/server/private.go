@@ -12,6 +12,7 @@ type Private struct {
 	// lifeline is the writing end of a pipe. The guard reads the other end: the
 	// kernel closes it when this process is gone, a killed one too.
 	lifeline *os.File
+	options  Options
 }
 
 // guardScript waits for the end of its creator, then removes what is there. The
@@ -21,6 +22,10 @@ const guardScript = `cat >/dev/null; "$1" -D "$2" -m immediate -w stop; rm -rf "
 // StartPrivate starts a server that nobody else knows. Keep the value as long as
 // the server is needed.
 func StartPrivate(ctx context.Context) (*Private, error) {
+	return startPrivate(ctx, Options{Fast: true, SocketOnly: true})
+}
+
+func startPrivate(ctx context.Context, o Options) (*Private, error) {
 	s, err := at(ctx, "")
 	if err != nil {
 		return nil, err
@@ -28,11 +33,11 @@ func StartPrivate(ctx context.Context) (*Private, error) {
 	if s.home, err = s.as.temp("kfm-test-"); err != nil {
 		return nil, err
 	}
-	p := &Private{Server: s}
+	o.Dir = s.home
+	p := &Private{Server: s, options: o}
 	if err := p.guard(); err != nil {
 		return nil, err
 	}
-	o := Options{Dir: s.home, Fast: true, SocketOnly: true}
 	if err := p.create(ctx, o); err != nil {
 		return nil, err
 	}

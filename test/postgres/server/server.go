@@ -6,6 +6,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -38,6 +39,8 @@ type Options struct {
 	// SocketOnly listens on no network port, and lets the folder's owner in
 	// without a password.
 	SocketOnly bool
+	// Connections is how many there may be; 0 = 400.
+	Connections int
 }
 
 // Server is a PostgreSQL whose data lie in a folder.
@@ -167,7 +170,8 @@ func (s *Server) initdb(ctx context.Context, place string) error {
 }
 
 func (s *Server) start(ctx context.Context, o Options) error {
-	settings := []string{"unix_socket_directories=" + s.state.Socket, "unix_socket_permissions=0700", "max_connections=400", "shared_buffers=128MB"}
+	settings := []string{"unix_socket_directories=" + s.state.Socket, "unix_socket_permissions=0700",
+		"max_connections=" + strconv.Itoa(cmp.Or(o.Connections, 400)), "shared_buffers=128MB"}
 	if o.Fast {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=4GB", "checkpoint_timeout=1h", "autovacuum_naptime=1h")
 	}

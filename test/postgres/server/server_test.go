@@ -56,3 +56,28 @@ func execute(ctx context.Context, t *testing.T, s *server.Server, sql string) {
 	_, err = conn.Exec(ctx, sql)
 	require.NoError(t, err)
 }
+
+func TestWhatWasAcknowledgedOutlivesACrash(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := server.StartDurable(ctx, 20)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Remove(context.WithoutCancel(ctx))) })
+	execute(ctx, t, p.Server, "CREATE TABLE kept (id text)")
+	require.NoError(t, p.Crash(ctx))
+	require.False(t, p.Running(ctx))
+	require.NoError(t, p.Return(ctx))
+	execute(ctx, t, p.Server, "INSERT INTO kept VALUES ('x')")
+
+	conn, err := pgx.Connect(ctx, p.URL())
+	require.NoError(t, err)
+	require.NoError(t, p.Restart(ctx))
+	require.Error(t, conn.Ping(ctx))
+	var kept, connections string
+	conn, err = pgx.Connect(ctx, p.URL())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(ctx)) }()
+	require.NoError(t, conn.QueryRow(ctx, "SELECT id, current_setting('max_connections') FROM kept").Scan(&kept, &connections))
+	require.Equal(t, []string{"x", "20"}, []string{kept, connections})
+}
