@@ -36,6 +36,18 @@ bench: postgres build ## Measure speed and cost beside a floor server; BENCH_SIZ
 	@go build -o bin/bench ./test/bench
 	@exec bin/bench
 
+.PHONY: mutants
+mutants: postgres ## Prove that tests can fail: known faults, one by one, must turn them red; MUTANTS_ONLY=lease
+	@go build -o bin/mutants ./test/mutants
+	@scripts/with-postgres bin/mutants
+
+CAMPAIGN_ONLY ?= crash,pause,database,race,agents,upstream
+CAMPAIGN_TIMEOUT ?= 10h
+
+.PHONY: campaign
+campaign: postgres ## Break it at length and look what holds; CAMPAIGN_SEED=1 CAMPAIGN_N=100 CAMPAIGN_ONLY=crash,pause,database,race,agents,upstream
+	@CAMPAIGN=1 CAMPAIGN_TIMEOUT=$(CAMPAIGN_TIMEOUT) scripts/campaign "$(CAMPAIGN_ONLY)"
+
 .PHONY: verify
 verify: ## Check that the source is as it should be: fresh, formatted, linted, tidy, lawful
 	@echo "==> go.mod is tidy"
@@ -52,6 +64,8 @@ verify: ## Check that the source is as it should be: fresh, formatted, linted, t
 	@echo "==> vet and lint"
 	go vet ./...
 	@$(MAKE) lint
+	@echo "==> known vulnerabilities"
+	@scripts/check-vulnerabilities
 	@echo "==> verified"
 
 .PHONY: lint

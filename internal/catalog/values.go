@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -16,10 +18,17 @@ type Quantity struct {
 	Bytes int64
 }
 
+// The parser takes exponents of any length, for which it computes for minutes or
+// gives 0.
+var quantityText = regexp.MustCompile(`^\+?[0-9.]{1,19}([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$`)
+
 // UnmarshalYAML reads a Kubernetes quantity.
 func (q *Quantity) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind != yaml.ScalarNode || !quantityText.MatchString(node.Value) {
+		return refuse(node, "expected a quantity like 10Mi")
+	}
 	parsed, err := resource.ParseQuantity(node.Value)
-	if err != nil || node.Kind != yaml.ScalarNode {
+	if err != nil || parsed.CmpInt64(math.MaxInt64) >= 0 {
 		return refuse(node, "expected a quantity like 10Mi")
 	}
 	*q = Quantity{Text: node.Value, Bytes: parsed.Value()}

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 )
 
@@ -41,7 +42,7 @@ func (s *singleValue) Close() error { return s.body.Close() }
 // behind it. The decoder checks the value itself afterwards. Unless nul allows
 // it, it also refuses \u0000, which no text column of PostgreSQL can store.
 func checkSingle(text []byte, nul bool) error {
-	depth, quoted, done, scalar := 0, false, false, false
+	depth, quoted, done := 0, false, false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
@@ -55,9 +56,8 @@ func checkSingle(text []byte, nul bool) error {
 				quoted, done = false, depth == 0
 			}
 		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
-			done, scalar = done || scalar, false
-		case done || scalar && !scalarByte(c):
-			return malformed("there is something behind the JSON value")
+		case done:
+			return malformed(somethingBehind)
 		case c == '"':
 			quoted = true
 		case c == '{' || c == '[':
@@ -66,13 +66,20 @@ func checkSingle(text []byte, nul bool) error {
 			depth--
 			done = depth <= 0
 		case depth == 0:
-			scalar = true
+			return checkScalar(text)
 		}
 	}
 	return nil
 }
 
-// scalarByte tells whether a number, true, false or null may go on with the byte.
-func scalarByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.' || c == 'E'
+const somethingBehind = "there is something behind the JSON value"
+
+// checkScalar does the same for a number, true, false or null, whose end only a
+// decoder finds: it takes nulll for null and 1-1 for 1.
+func checkScalar(text []byte) error {
+	var value any
+	if json.NewDecoder(bytes.NewReader(text)).Decode(&value) == nil && !json.Valid(text) {
+		return malformed(somethingBehind)
+	}
+	return nil
 }

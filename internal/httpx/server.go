@@ -14,10 +14,13 @@ import (
 
 // ServerOptions describes one server. Zero durations mean the usual ones.
 type ServerOptions struct {
-	Name              string // api, metrics, health
-	Address           string // host:port; port 0 takes a free one
-	CertFile, KeyFile string // TLS if set
-	HeaderTimeout     time.Duration
+	Name              string        // api, metrics, health
+	Address           string        // host:port; port 0 takes a free one
+	CertFile, KeyFile string        // TLS if set
+	HeaderTimeout     time.Duration // until a request's header is there
+	ReadTimeout       time.Duration // until its body is there too
+	WriteTimeout      time.Duration // until the client has taken the reply
+	IdleTimeout       time.Duration // between two requests of a connection
 	DrainTimeout      time.Duration // for the requests in flight when the server stops
 }
 
@@ -38,9 +41,9 @@ func Listen(ctx context.Context, o ServerOptions, h http.Handler, logger *slog.L
 		server: &http.Server{
 			Handler:           h,
 			ReadHeaderTimeout: cmp.Or(o.HeaderTimeout, 5*time.Second),
-			ReadTimeout:       15 * time.Second,
-			WriteTimeout:      30 * time.Second,
-			IdleTimeout:       90 * time.Second,
+			ReadTimeout:       cmp.Or(o.ReadTimeout, 15*time.Second),
+			WriteTimeout:      cmp.Or(o.WriteTimeout, 30*time.Second),
+			IdleTimeout:       cmp.Or(o.IdleTimeout, 90*time.Second),
 			MaxHeaderBytes:    32 << 10,
 			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		},

@@ -104,19 +104,6 @@ func TestDrainHasAnEnd(t *testing.T) {
 	require.Error(t, <-failed)
 }
 
-func TestSlowHeadersAreCut(t *testing.T) {
-	t.Parallel()
-	server, _ := run(t, httpx.ServerOptions{HeaderTimeout: 20 * time.Millisecond}, http.NotFoundHandler())
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
-	require.NoError(t, err)
-	defer conn.Close()
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n")
-	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(5*time.Second)))
-	_, err = io.ReadAll(conn)
-	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the server ends the connection")
-}
-
 func TestTakenPortIsAnError(t *testing.T) {
 	t.Parallel()
 	server, _ := run(t, httpx.ServerOptions{}, http.NotFoundHandler())

@@ -1,0 +1,79 @@
+package httpx_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+)
+
+// Each way of keeping a connection busy with nothing has an end, at its timeout.
+func TestSlowClientsAreCut(t *testing.T) {
+	t.Parallel()
+	const timeout = 300 * time.Millisecond
+	server, _ := run(t, httpx.ServerOptions{
+		HeaderTimeout: timeout, ReadTimeout: 2 * timeout, WriteTimeout: 3 * timeout, IdleTimeout: 4 * timeout,
+	}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/large" {
+			_, _ = io.WriteString(w, strings.Repeat("x", 8<<20))
+		}
+	}))
+	for name, c := range map[string]struct {
+		first, drip string
+		reads       bool
+		after       time.Duration
+	}{
+		"nothing at all": {"", "", true, timeout},
+		"headers":        {"GET / HTTP/1.1\r\nHost: x\r\n", "X: y\r\n", true, timeout},
+		"body":           {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", "z", true, 2 * timeout},
+		"chunks":         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nz\r\n", true, 2 * timeout},
+		"reader":         {"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n", false, 3 * timeout},
+		"idle":           {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "", true, 4 * timeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
+			require.NoError(t, err)
+			defer conn.Close()
+			if !c.reads { // nor must the kernel take much in its place
+				require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4096))
+			}
+			_, err = io.WriteString(conn, c.first)
+			require.NoError(t, err)
+			took := untilCut(t, conn, c.drip, c.reads).Sub(began)
+			require.Greater(t, took, c.after-50*time.Millisecond)
+			require.Less(t, took, c.after+time.Second)
+		})
+	}
+}
+
+// untilCut drips text into a connection until its other end is gone.
+func untilCut(t *testing.T, conn net.Conn, drip string, reads bool) time.Time {
+	t.Helper()
+	buffer := make([]byte, 4096)
+	if !reads {
+		buffer = buffer[:1]
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		if _, err := io.WriteString(conn, drip); errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+			return time.Now()
+		}
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+		if _, err := conn.Read(buffer); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return time.Now()
+		}
+	}
+	t.Fatal("the connection was never cut")
+	return time.Time{}
+}
