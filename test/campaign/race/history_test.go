@@ -228,6 +228,11 @@ func (h *history) checkPages(made map[string]*deed) {
 			continue
 		}
 		lacking, vanishing := []string{}, 0
+		for _, s := range d.seen {
+			if !strings.HasPrefix(s.Name, h.prefix+"-") {
+				vanishing++ // what the history before left is on its way out
+			}
+		}
 		for id, by := range made {
 			if by.user.org != d.user.org {
 				continue
