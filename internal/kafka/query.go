@@ -31,15 +31,15 @@ var language = search.Language{
 	},
 }
 
-// List gives the stamps of the page of the caller's organisation and the number of all that match.
-func (s *Service) List(ctx context.Context, who access.Identity, q Query) ([]Stamp, int, error) {
+// List gives a page of the caller's organisation.
+func (s *Service) List(ctx context.Context, who access.Identity, q Query) (Page, error) {
 	order, err := language.ParseOrder(q.OrderBy)
 	if err != nil {
-		return nil, 0, err
+		return Page{}, err
 	}
 	filter, err := language.Parse(q.Search)
 	if err != nil {
-		return nil, 0, err
+		return Page{}, err
 	}
 	where, args := filter.Clause()
 	return s.Store.List(ctx, Filter{

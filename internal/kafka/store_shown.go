@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
@@ -30,30 +31,47 @@ type Filter struct {
 	Offset, Limit  int
 }
 
-// List gives the stamps of one page and the number of all rows that match. The
-// page comes first: one that is not full tells the number by itself.
-func (s *Store) List(ctx context.Context, f Filter) ([]Stamp, int, error) {
+// Page is one page of a list.
+type Page struct {
+	Stamps []Stamp
+	Rows   []Stamped // those of a search; of a plain list they are read with Shown
+	Total  int       // of all rows that match
+}
+
+// List gives one page. What comes first tells the total by itself if it is not
+// full. A plain list reads stamps only, since most of its rows were shown before; a
+// search mostly finds few rows, for which a second statement would cost more.
+func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	where, args := "organisation_id = ? AND deleted_at IS NULL", append([]any{f.OrganisationID}, f.Args...)
-	if f.Where != "" {
+	window := append(slices.Clone(args), f.Limit, f.Offset)
+	if f.Where == "" {
+		p.Stamps, err = db.Collect(ctx, s.db, scanStamp,
+			"SELECT id, version, xmin FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
+	} else {
 		where += " AND " + f.Where
+		p.Rows, err = db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+			"SELECT "+publicColumns+" FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
+		for _, row := range p.Rows {
+			p.Stamps = append(p.Stamps, row.Stamp)
+		}
 	}
-	page, err := db.Collect(ctx, s.db, scanStamp,
-		"SELECT id, version, xmin FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", append(args, f.Limit, f.Offset)...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("listing instances: %w", err)
+		return Page{}, fmt.Errorf("listing instances: %w", err)
 	}
-	if len(page) < f.Limit && (len(page) > 0 || f.Offset == 0) {
-		return page, f.Offset + len(page), nil
+	p.Total = f.Offset + len(p.Stamps)
+	if len(p.Stamps) < f.Limit && (len(p.Stamps) > 0 || f.Offset == 0) {
+		return p, nil
 	}
 	total, err := db.Collect(ctx, s.db, scanOne[int], "SELECT count(*) FROM kafka_requests WHERE "+where, args...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("counting instances: %w", err)
+		return Page{}, fmt.Errorf("counting instances: %w", err)
 	}
 	// Rows may have gone between the two statements; the page that was read counts.
-	if len(page) > 0 {
-		total[0] = max(total[0], f.Offset+len(page))
+	if len(p.Stamps) == 0 {
+		p.Total = 0
 	}
-	return page, total[0], nil
+	p.Total = max(p.Total, total[0])
+	return p, nil
 }
 
 // Columns that a customer's reply is made of: secrets and what only loops need stay in the database.

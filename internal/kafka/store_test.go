@@ -133,10 +133,10 @@ func TestErasedRowFreesNameAndLeavesLists(t *testing.T) {
 	_, err := store.Live(bound(t), k.ID)
 	require.ErrorIs(t, err, ErrNotFound)
 	put(t, d, row("one", Accepted))
-	rows, total, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "name ASC, id ASC", Limit: 10})
+	page, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "name ASC, id ASC", Limit: 10})
 	require.NoError(t, err)
-	require.Len(t, rows, 1)
-	require.Equal(t, 1, total)
+	require.Len(t, page.Stamps, 1)
+	require.Equal(t, 1, page.Total)
 }
 
 func TestDesiredAndItsMark(t *testing.T) {
@@ -239,13 +239,17 @@ func TestAStampChangesWithEveryWrite(t *testing.T) {
 	store := NewStore(d)
 	k := put(t, d, row("one", Ready))
 	stamp := func() Stamp {
-		page, _, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "id ASC", Limit: 10})
+		page, err := store.List(bound(t), Filter{OrganisationID: "org1", Order: "id ASC", Limit: 10})
 		require.NoError(t, err)
-		require.Len(t, page, 1)
+		require.Len(t, page.Stamps, 1)
 		rows, err := store.Shown(bound(t), "org1", []ID{k.ID})
 		require.NoError(t, err)
-		require.Equal(t, page[0], rows[0].Stamp)
-		return page[0]
+		require.Equal(t, page.Stamps[0], rows[0].Stamp)
+		found, err := store.List(bound(t), Filter{OrganisationID: "org1", Where: "(name = ?)", Args: []any{k.Name}, Order: "id ASC", Limit: 10})
+		require.NoError(t, err)
+		require.Equal(t, rows, found.Rows)
+		require.Equal(t, page.Stamps, found.Stamps)
+		return page.Stamps[0]
 	}
 	first := stamp()
 	require.Equal(t, first, stamp())

@@ -183,10 +183,14 @@ func ended(to State) int {
 }
 
 // Failed notes a failed attempt on an intent, for those who look why it is stuck.
-func Failed(tx db.Tx, now time.Time, id string, cause error) error { return failed(tx, now, id, cause, 0) }
+func Failed(tx db.Tx, now time.Time, id string, cause error) error {
+	return failed(tx, now, id, cause, 0)
+}
 
 // CallFailed is Failed for the call that Begin announced.
-func CallFailed(tx db.Tx, now time.Time, id string, cause error) error { return failed(tx, now, id, cause, 1) }
+func CallFailed(tx db.Tx, now time.Time, id string, cause error) error {
+	return failed(tx, now, id, cause, 1)
+}
 
 func failed(tx db.Tx, now time.Time, id string, cause error, calls int) error {
 	result := tx.Gorm().Exec(

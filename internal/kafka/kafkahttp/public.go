@@ -47,20 +47,23 @@ func (p *Public) GetKafkas(ctx context.Context, r public.GetKafkasRequestObject)
 		return nil, err
 	}
 	who := access.From(ctx)
-	stamps, total, err := p.service.List(ctx, who, kafka.Query{
+	found, err := p.service.List(ctx, who, kafka.Query{
 		Search: r.Params.Search, OrderBy: r.Params.OrderBy, Offset: list.Offset, Limit: list.Size,
 	})
 	if err != nil {
 		return nil, err
 	}
-	items, err := p.shown.of(stamps, func(missing []kafka.ID) ([]body, error) {
-		rows, err := p.service.Shown(ctx, who, missing)
+	items, err := p.shown.of(found.Stamps, func(missing []kafka.ID) ([]body, error) {
+		rows, err := found.Rows, error(nil)
+		if rows == nil {
+			rows, err = p.service.Shown(ctx, who, missing)
+		}
 		return renderAll(rows, func(s kafka.Stamped) kafka.Stamp { return s.Stamp }, func(s kafka.Stamped) public.KafkaRequest { return p.toPublic(s.Kafka) }, err)
 	})
 	if err != nil {
 		return nil, err
 	}
-	page, size, all := list.Echo(int64(total))
+	page, size, all := list.Echo(int64(found.Total))
 	return publicList{listReply{
 		before: `{"items":[`, items: items,
 		after: fmt.Sprintf(`],"kind":"KafkaRequestList","page":%d,"size":%d,"total":%d}`, page, size, all),
