@@ -84,12 +84,7 @@ func rejections(ctx context.Context, f *fleet.Fleet, _ *rand.Rand) error {
 		a.SetFate([]agent.Fate{agent.Rejected, agent.RejectedFull, agent.Broken}[i], id)
 		fleet.Pause(ctx, 600*time.Millisecond)
 		a.SetFate(agent.Healthy, id)
-		if i == 0 { // the others have failed for a while, or wait until their cluster may have room again
-			if err := c.AwaitReady(ctx, id); err != nil {
-				return err
-			}
-		}
-		return c.Delete(ctx, id)
+		return c.Delete(ctx, id) // it has failed by now, or waits until its cluster may have room again
 	})
 }
 
@@ -102,7 +97,7 @@ func outages(ctx context.Context, f *fleet.Fleet, r *rand.Rand) error {
 	} {
 		f.SSO.Inject(fault)
 	}
-	f.DNS.Inject(emulator.Fault{Method: http.MethodPost, Mode: emulator.After, Status: http.StatusServiceUnavailable, Times: 8})
+	f.DNS.Inject(emulator.Fault{Method: http.MethodPost, Mode: emulator.After, Status: http.StatusServiceUnavailable, Times: 16})
 	defer func() {
 		f.SSO.ClearFaults()
 		f.DNS.ClearFaults()

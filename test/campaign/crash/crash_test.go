@@ -123,7 +123,10 @@ func (s *siege) round(t *testing.T, f *fleet.Fleet, i int, p point) (killed bool
 	r := s.run.Rand(i)
 	a, _ := actNamed(p.act)
 	nth := 1 + r.IntN(2)
-	for range attempts {
+	for attempt := range attempts {
+		if attempt > 0 {
+			f.Renew() // some points are come to by processes only that are new
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		all := f.Running()
