@@ -24,6 +24,9 @@ const (
 	// patience is how long all that a round began may take, the doubt of the loops included.
 	patience = time.Minute
 	attempts = 3 // at hitting a point
+	// convincing is how many rounds must have missed a point: to some only a few
+	// processes come, and those that were armed may have been elsewhere.
+	convincing = 3
 )
 
 // TestCrash kills a replica at a point each round.
@@ -197,13 +200,17 @@ func (s *siege) conclude(t *testing.T) {
 	for _, name := range slices.Compact(s.unknown) {
 		t.Errorf("a point that is not in the registry was hit: %s", name)
 	}
-	whole := s.run.N >= len(s.points) && len(s.outcomes) > 1
+	missed := 0
 	for _, name := range slices.Sorted(maps.Keys(s.outcomes)) {
 		o := s.outcomes[name]
 		t.Logf("armed %d killed %d: %s", o.armed, o.killed, name)
-		if o.killed == 0 && whole {
+		if o.killed == 0 {
+			missed++
+		}
+		if o.killed == 0 && o.armed >= convincing {
 			t.Errorf("nobody came to the point %s", name)
 		}
 	}
+	s.run.Count("missed", missed)
 	s.run.Count("points", len(s.outcomes))
 }
