@@ -172,22 +172,6 @@ func TestTenantsAgainstEachOther(t *testing.T) {
 	h.WaitGone(k.ID)
 }
 
-func TestTokensOpenOnlyTheirOwnRoutes(t *testing.T) {
-	t.Parallel()
-	h := harness.New(t, twoClusters)
-	one := "/agent-clusters/" + harness.ClusterOne
-	alice, agent := h.As(harness.Alice), h.AsAgent(harness.ClusterOne)
-	for _, call := range [][2]string{{http.MethodGet, one}, {http.MethodGet, one + "/kafkas"}, {http.MethodPut, one + "/status"}, {http.MethodPut, one + "/kafkas/status"}} {
-		alice.Do(call[0], call[1], `{}`).MustFail(404, 7)
-		h.AsAgent(harness.ClusterTwo).Do(call[0], call[1], `{}`).MustFail(404, 7)
-		agent.Do(call[0], strings.Replace(call[1], harness.ClusterOne, "nosuchcluster", 1), `{}`).MustFail(404, 7)
-		h.Bearing("").Do(call[0], call[1], `{}`).MustFail(401, 15)
-	}
-	agent.Do(http.MethodGet, "/kafkas", nil).MustFail(401, 15)
-	agent.Do(http.MethodPost, "/kafkas?async=true", `{"name":"one"}`).MustFail(401, 15)
-	agent.Do(http.MethodGet, "/nowhere", nil).MustFail(404, 7)
-}
-
 func TestASecretNeverComesIntoTheLog(t *testing.T) {
 	t.Parallel()
 	h := harness.New(t, harness.Set("enable-db-debug", "true"), harness.Set("ocm-debug", "true"))
