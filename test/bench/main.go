@@ -136,7 +136,7 @@ func parts() []part {
 		{name: "life", measure: (*stage).measureLife},
 		{name: "take-over", measure: (*stage).measureTakeOver, once: true},
 		{name: "create", measure: (*stage).measureCreate, worst: true},
-		{name: "through", measure: (*stage).measureThrough, asked: true},
+		{name: throughPart, measure: (*stage).measureThrough, asked: true},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -73,7 +74,7 @@ func (b *bench) openStage(ctx context.Context, f fleet) (s *stage, err error) {
 		}
 		s.ports = append(s.ports, p)
 	}
-	if s.world, err = openWorld(ctx, f.organisations); err != nil {
+	if s.world, err = openWorld(ctx, f.organisations, b.roomOf(f)); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.world.close)
@@ -81,6 +82,15 @@ func (b *bench) openStage(ctx context.Context, f fleet) (s *stage, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// roomOf is how much a cluster takes: as much as it gets, unless many instances
+// have to be spread over all.
+func (b *bench) roomOf(f fleet) int {
+	if !slices.Contains(b.settings.Only, throughPart) {
+		return -1
+	}
+	return (f.size+b.settings.Through)/(clusters-2) + 1
 }
 
 func (s *stage) prepare(ctx context.Context) (err error) {

@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	throughPart = "through"
 	// throughPoll is an honest rhythm: at that of the other rows fifty agents would
 	// be most of the load.
 	throughPoll     = 2 * time.Second
@@ -21,7 +22,7 @@ const (
 )
 
 // measureThrough takes many instances from the order to ready, with the agents of
-// all clusters at work. Placing spreads them, so each cluster ends with its share.
+// all clusters at work. Each cluster takes its share only.
 func (s *stage) measureThrough(ctx context.Context, t *table) error {
 	working, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup

@@ -42,6 +42,7 @@ type world struct {
 	keys          string // the fleet manager's encryption keys
 	secrets       map[string]string
 	organisations int
+	limit         int // units of a cluster; -1: no limit, and new instances go to the first
 
 	mu      sync.Mutex
 	agents  map[string]*agent.Agent
@@ -49,11 +50,11 @@ type world struct {
 	stops   []func() error
 }
 
-func openWorld(ctx context.Context, organisations int) (w *world, err error) {
+func openWorld(ctx context.Context, organisations, limit int) (w *world, err error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	w = &world{
-		organisations: organisations, agents: map[string]*agent.Agent{}, configs: map[string]agent.Config{},
+		organisations: organisations, limit: limit, agents: map[string]*agent.Agent{}, configs: map[string]agent.Config{},
 		keys:    "bench:" + base64.StdEncoding.EncodeToString(key) + "\n",
 		secrets: map[string]string{"kas-fleet-manager": rand.Text(), "ocm-service": rand.Text()},
 	}
@@ -170,7 +171,7 @@ func (w *world) configure(folder string, p ports) ([]string, error) {
 	for _, file := range []struct{ flag, content string }{
 		{"quota-management-list-config-file", w.quotaList()},
 		{"deny-list-config-file", "- nobody\n"},
-		{"dataplane-cluster-config-file", clusterList()},
+		{"dataplane-cluster-config-file", clusterList(w.limit)},
 		{"secret-encryption-key-file", w.keys},
 		{"mas-sso-client-id-file", "kas-fleet-manager"},
 		{"mas-sso-client-secret-file", w.secrets["kas-fleet-manager"]},
@@ -200,12 +201,12 @@ func (w *world) quotaList() string {
 	return b.String()
 }
 
-func clusterList() string {
+func clusterList(limit int) string {
 	var b strings.Builder
 	b.WriteString("clusters:\n")
 	for i := range clusters {
-		fmt.Fprintf(&b, "- {name: %s, cluster_id: %s, cloud_provider: aws, region: us-east-1, multi_az: true, schedulable: true, kafka_instance_limit: -1}\n",
-			clusterName(i), clusterID(i))
+		fmt.Fprintf(&b, "- {name: %s, cluster_id: %s, cloud_provider: aws, region: us-east-1, multi_az: true, schedulable: true, kafka_instance_limit: %d}\n",
+			clusterName(i), clusterID(i), limit)
 	}
 	return b.String()
 }
