@@ -10,7 +10,8 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 )
 
-// keptBodies bounds what is kept of each audience: about 20 MiB.
+// keptBodies bounds what is kept of each audience: about 20 MiB, or more where a
+// certificate is a part of each instance.
 const keptBodies = 16384
 
 // bodies keeps instances as they were shown last. A list asks the database for

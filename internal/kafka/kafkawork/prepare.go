@@ -50,9 +50,12 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	}
 	plan.Set["canary_service_account_client_id"] = client.ClientID
 	plan.Set[kafka.CanarySecretColumn] = sealed
-	return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error {
-		return ledger.MarkAll(t, w.Clock(), idsOf(intents), ledger.Created)
-	})
+	mark := func(t db.Tx) error { return ledger.MarkAll(t, w.Clock(), idsOf(intents), ledger.Created) }
+	err = w.apply(ctx, tx, k, plan, mark)
+	if errors.Is(err, kafka.ErrStale) {
+		err = errors.Join(err, tx(ctx, mark)) // the call is over all the same, and would count as under way for ever
+	}
+	return 0, err
 }
 
 // refusedOr ends an instance whose client the SSO refuses: asking again would

@@ -78,13 +78,18 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 		return k, err
 	}
 	now := w.Clock()
+	routes := k.Routes
+	mark := func(t db.Tx) error { return markRecords(t, now, intents, routes) }
 	err = tx(ctx, func(t db.Tx) error {
-		if err := markRecords(t, now, intents, k.Routes); err != nil {
+		if err := mark(t); err != nil {
 			return err
 		}
 		k, err = kafka.Note(t, k, kafka.Columns{"routes_creation_id": change}, now, "")
 		return err
 	})
+	if errors.Is(err, kafka.ErrStale) {
+		err = errors.Join(err, tx(ctx, mark)) // the call is over all the same, and would count as under way for ever
+	}
 	k.RoutesCreationID, k.UpdatedAt = change, now
 	return k, err
 }

@@ -106,6 +106,31 @@ func TestWhatAPausedLeaderMakesAfterTheEndIsRemoved(t *testing.T) {
 	require.Equal(t, []string{foreign}, b.clients())
 }
 
+// Whoever changes the row while a call is under way does not make the call one that nobody saw end.
+func TestACallEndsThoughTheRowChangedMeanwhile(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.kafka("one", kafka.Preparing)
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodPost, Path: "/clients$", Mode: emulator.Slow, Delay: 500 * time.Millisecond, Times: 1})
+	stepped := make(chan error, 1)
+	go func() { stepped <- b.step("preparing_kafka", id) }()
+	require.Eventually(t, func() bool {
+		found, err := b.deps.Ledger.Of(b.ctx, kafka.OwnerKind, string(id))
+		return err == nil && len(found) == 1 && found[0].Calls == 1
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+		_, err := kafka.Note(tx, b.live(id), kafka.Columns{"owner": "bob"}, b.now, "")
+		return err
+	}))
+	require.NoError(t, <-stepped)
+	require.Equal(t, kafka.Preparing, b.live(id).Status, "its plan was for the row as it was")
+	require.NoError(t, b.step("preparing_kafka", id))
+	found, err := b.deps.Ledger.Of(b.ctx, kafka.OwnerKind, string(id))
+	require.NoError(t, err)
+	require.Equal(t, ledger.Created, found[0].State)
+	require.Zero(t, found[0].Calls)
+}
+
 func TestARecordThatAppearsAfterTheEndIsRemovedUnlessItIsAnothers(t *testing.T) {
 	b := newBench(t, 4)
 	want := func(id, key, target string) {
