@@ -28,6 +28,7 @@ func all() []migration {
 		baseline(),
 		nameTrigrams(),
 		callsUnderWay(),
+		indexesOfTheFirstDays(),
 	}
 }
 

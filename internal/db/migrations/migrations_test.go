@@ -118,6 +118,21 @@ func TestMigrationWaitsForABusyTable(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+// The first databases were migrated before the baseline had all its indexes.
+func TestADatabaseOfTheFirstDaysGetsItsIndexes(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx := within(t)
+	want := schema(t, d)
+	require.NoError(t, d.Gorm(ctx).Exec(`
+		DROP INDEX kafka_requests_deleted, kafka_requests_units, kafka_requests_status_count, kafka_events_age, external_resources_gone;
+		CREATE INDEX external_resources_doubted ON external_resources (updated_at) WHERE state = 'gone' AND last_error <> '';
+		DELETE FROM migrations WHERE id >= '202611221700'`).Error)
+	require.NotEqual(t, want, schema(t, d))
+	require.NoError(t, migrations.Up(ctx, d))
+	require.Equal(t, want, schema(t, d))
+}
+
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
