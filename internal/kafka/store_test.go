@@ -57,6 +57,21 @@ func TestEveryColumnSurvives(t *testing.T) {
 	require.Equal(t, k, got)
 }
 
+// A newer version's migration adds columns while this version goes on.
+func TestAColumnThatAppearsHurtsNoRead(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	k := put(t, d, row("one", Ready))
+	live := func() (Kafka, error) { return NewStore(d).Live(bound(t), k.ID) }
+	_, err := live()
+	require.NoError(t, err)
+	for _, table := range []string{"kafka_requests", "external_resources"} {
+		require.NoError(t, d.Gorm(bound(t)).Exec("ALTER TABLE "+table+" ADD COLUMN from_tomorrow text").Error)
+	}
+	_, err = live()
+	require.NoError(t, err)
+}
+
 func TestApplyComparesAndSets(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
