@@ -189,7 +189,8 @@ func RecordIntents(id ID, routes Routes) ([]ledger.Intent, error) {
 // WakeRoutes is the first word of a notification that an instance has routes to write.
 const WakeRoutes = "routes"
 
-// RecordDetail is what the ledger remembers of a DNS record: the value we gave it.
+// RecordDetail is what the ledger remembers of a DNS record.
 type RecordDetail struct {
-	Target string `json:"target"`
+	Target string `json:"target"`         // the value it was seen to have, or was to have
+	Late   string `json:"late,omitempty"` // what a call that nobody saw end may still write
 }

@@ -27,7 +27,7 @@ func TestOnlyWhatWasClosedUnseenIsInDoubt(t *testing.T) {
 			return err
 		}
 		for _, id := range []string{"doubted", "again", "cluster"} {
-			if err := ledger.MarkInDoubt(tx, now, id); err != nil {
+			if err := ledger.MarkInDoubt(tx, now, id, nil); err != nil {
 				return err
 			}
 		}
@@ -38,7 +38,7 @@ func TestOnlyWhatWasClosedUnseenIsInDoubt(t *testing.T) {
 	require.NoError(t, b.mark("failed", ledger.Gone, ""), "an error before the end is no doubt after it")
 	require.NoError(t, b.want(keyed("k3", "again")), "wanted anew, it is no longer closed")
 	doubted := func(since time.Time, limit int) []string {
-		found, err := ledger.NewStore(b.d).ClosedInDoubt(b.ctx, "kafka", since, limit)
+		found, err := ledger.NewStore(b.d).ClosedInDoubt(b.ctx, "kafka", since, ledger.Intent{}, limit)
 		require.NoError(t, err)
 		keys := []string{}
 		for _, in := range found {
@@ -51,7 +51,7 @@ func TestOnlyWhatWasClosedUnseenIsInDoubt(t *testing.T) {
 	require.Empty(t, doubted(now.Add(-time.Second), 0))
 	require.NoError(t, b.mark("doubted", ledger.Gone, ""), "looked for and not found")
 	require.Empty(t, doubted(now.Add(-time.Second), 10))
-	require.ErrorIs(t, b.tx(func(tx db.Tx) error { return ledger.MarkInDoubt(tx, now, "nobody") }), ledger.ErrUnknown)
+	require.ErrorIs(t, b.tx(func(tx db.Tx) error { return ledger.MarkInDoubt(tx, now, "nobody", nil) }), ledger.ErrUnknown)
 }
 
 // The time of the last attempt is from when on a call may still take effect.
@@ -69,4 +69,23 @@ func TestWantingAgainNotesTheTimeUntilItIsCreated(t *testing.T) {
 	require.NoError(t, b.mark(again.ID, ledger.Created, ""))
 	seen := b.of("k1")[0]
 	require.Equal(t, seen, wantAt(later.Add(time.Hour)))
+}
+
+func TestTheDoubtedAreReadPageByPage(t *testing.T) {
+	b := setup(t)
+	require.NoError(t, b.want(keyed("k1", "b"), keyed("k1", "a"), keyed("k1", "c")))
+	for id, at := range map[string]time.Time{"a": now, "b": now, "c": now.Add(-time.Second)} {
+		require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.MarkInDoubt(tx, at, id, nil) }))
+	}
+	var keys []string
+	for last := (ledger.Intent{}); ; {
+		page, err := ledger.NewStore(b.d).ClosedInDoubt(b.ctx, "kafka", now.Add(-time.Minute), last, 1)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		last = page[0]
+		keys = append(keys, last.Key)
+	}
+	require.Equal(t, []string{"c", "a", "b"}, keys)
 }

@@ -13,9 +13,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
 
-const (
-	rows = "external_resources"
-)
+const rows = "external_resources"
 
 // Want inserts intents of one owner that are not there yet. It is repeated before each attempt:
 // an open intent of the same owner stays as it is, save that one which was never
@@ -145,12 +143,16 @@ func MarkAll(tx db.Tx, now time.Time, ids []string, to State) error {
 // new detail). A nil detail leaves the old one. Errors counted before are
 // forgotten. It fails with ErrUnknown when the step is not a legal one.
 func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) error {
+	return mark(tx, now, id, to, detail, "")
+}
+
+func mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage, lastError string) error {
 	var given any
 	if detail != nil {
 		given = string(detail)
 	}
-	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = '', calls = greatest(calls - ?, 0),
-		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, to, now, ended(to), given, id, from[to])
+	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = ?, calls = greatest(calls - ?, 0),
+		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, to, now, lastError, ended(to), given, id, from[to])
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}
@@ -163,15 +165,9 @@ func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) 
 // inDoubt stands in place of an error on intents that were closed unseen.
 const inDoubt = "closed without having been seen created"
 
-// MarkInDoubt is Mark(Gone) for an intent that was never seen created.
-func MarkInDoubt(tx db.Tx, now time.Time, id string) error {
-	if err := Mark(tx, now, id, Gone, nil); err != nil {
-		return err
-	}
-	if err := tx.Gorm().Exec("UPDATE external_resources SET last_error = ? WHERE id = ?", inDoubt, id).Error; err != nil {
-		return fmt.Errorf("marking intent %s in doubt: %w", id, err)
-	}
-	return nil
+// MarkInDoubt is Mark(Gone) for intents whose things may still appear.
+func MarkInDoubt(tx db.Tx, now time.Time, id string, detail json.RawMessage) error {
+	return mark(tx, now, id, Gone, detail, inDoubt)
 }
 
 // ended is how many calls of Begin a state tells the end of.
@@ -260,14 +256,15 @@ func PurgeGone(tx db.Tx, ownerKind string, before time.Time, limit int) (int, er
 	return int(result.RowsAffected), nil
 }
 
-// ClosedInDoubt lists intents of an owner kind that went since that time without
-// ever having been seen created: a call that was given up may have taken effect
-// after all. MarkInDoubt closes them.
-func (s *Store) ClosedInDoubt(ctx context.Context, ownerKind string, since time.Time, limit int) ([]Intent, error) {
+// ClosedInDoubt lists intents of an owner kind that went since that time although
+// their things may still appear: MarkInDoubt closed them. after is the last one of
+// the page before, or zero.
+func (s *Store) ClosedInDoubt(ctx context.Context, ownerKind string, since time.Time, after Intent, limit int) ([]Intent, error) {
 	var found []Intent
 	err := s.db.Gorm(ctx).Table(rows).
 		Where("owner_kind = ? AND state = ? AND updated_at > ? AND last_error = ?", ownerKind, Gone, since, inDoubt).
-		Order("updated_at, seq").Limit(limit).Find(&found).Error
+		Where("(updated_at, id) > (?, ?)", after.UpdatedAt, after.ID).
+		Order("updated_at, id").Limit(limit).Find(&found).Error
 	if err != nil {
 		return nil, fmt.Errorf("listing intents closed in doubt: %w", err)
 	}

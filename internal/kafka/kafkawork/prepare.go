@@ -37,7 +37,7 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	}
 	client, err := w.SSO.Ensure(ctx, canarySpec(k, w.Clock()))
 	if err != nil {
-		return 0, w.refusedOr(ctx, tx, k, w.noteOnKind(ctx, tx, k, kafka.KindSSOClient, err))
+		return 0, w.refusedOr(ctx, tx, k, w.noteOnBegun(ctx, tx, k, plan.Ensure, err))
 	}
 	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), kafka.CanarySecretColumn, string(k.ID))
 	if err != nil {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
 
@@ -98,13 +100,34 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 				seen = append(seen, in)
 				continue
 			}
-			if err := ledger.MarkInDoubt(t, now, in.ID); err != nil {
+			detail, err := lateDetail(in, k.Routes)
+			if err != nil {
+				return err
+			}
+			if err := ledger.MarkInDoubt(t, now, in.ID, detail); err != nil {
 				return err
 			}
 		}
 		return ledger.MarkAll(t, now, idsOf(seen), ledger.Gone)
 	})
 	return soon, err
+}
+
+// lateDetail keeps the value that a late call would give to a record: the row,
+// which knows it, will be gone. Nil leaves the detail as it is.
+func lateDetail(in ledger.Intent, routes kafka.Routes) (json.RawMessage, error) {
+	for _, r := range routes {
+		if in.Kind != kafka.KindDNSRecord || r.Domain != in.Key {
+			continue
+		}
+		var detail kafka.RecordDetail
+		if err := json.Unmarshal(in.Detail, &detail); err != nil {
+			return nil, fmt.Errorf("reading the detail of intent %s: %w", in.ID, err)
+		}
+		detail.Late = r.Router
+		return json.Marshal(detail)
+	}
+	return nil, nil
 }
 
 // inDoubt is how long to wait before "not there" can be believed: an intent
@@ -137,10 +160,9 @@ func (w *Work) removeRecords(ctx context.Context, records []ledger.Intent, route
 		if err := json.Unmarshal(in.Detail, &detail); err != nil {
 			return fmt.Errorf("reading the detail of intent %s: %w", in.ID, err)
 		}
-		if detail.Target != "" {
-			ours[detail.Target] = true
-		}
+		ours[detail.Target], ours[detail.Late] = true, true
 	}
+	delete(ours, "") // of a detail that names no value
 	done, err := w.DNS.Delete(ctx, names, func(r route53.Record) bool { return ours[r.Target] })
 	for _, kept := range done.Kept {
 		w.Logger.WarnContext(ctx, "DNS record left alone: its value is not ours", "kafka_id", records[0].OwnerID, "record", kept.Name, "target", kept.Target)
@@ -148,14 +170,21 @@ func (w *Work) removeRecords(ctx context.Context, records []ledger.Intent, route
 	return err
 }
 
-// noteOnKind stores a failed attempt on the open intents of a kind. It also
-// tells retire from when on the call may still take effect.
-func (w *Work) noteOnKind(ctx context.Context, tx db.TxFunc, k kafka.Kafka, kind string, cause error) error {
+// noteOnBegun stores a failed attempt on intents that were begun. It also tells
+// retire from when on the call may still take effect. An answer ends the call;
+// without one the call stays counted, since it may still be under way.
+func (w *Work) noteOnBegun(ctx context.Context, tx db.TxFunc, k kafka.Kafka, begun []ledger.Intent, cause error) error {
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
-	intents, err := w.openIntents(reading, k, kind)
+	intents, err := w.openIntents(reading, k, begun[0].Kind)
 	if err != nil {
 		return errors.Join(cause, err)
+	}
+	intents = slices.DeleteFunc(intents, func(in ledger.Intent) bool {
+		return !slices.ContainsFunc(begun, func(b ledger.Intent) bool { return b.Key == in.Key })
+	})
+	if errors.Is(cause, keycloak.ErrUnavailable) || errors.Is(cause, route53.ErrUnavailable) {
+		return w.noteOn(ctx, tx, intents, cause)
 	}
 	return w.noteWith(ctx, tx, intents, cause, ledger.CallFailed)
 }

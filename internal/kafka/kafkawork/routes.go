@@ -71,7 +71,7 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 	}
 	change, err := w.DNS.Upsert(ctx, records)
 	if err != nil {
-		return k, w.noteOnKind(ctx, tx, k, kafka.KindDNSRecord, err)
+		return k, w.noteOnBegun(ctx, tx, k, wanted, err)
 	}
 	intents, err := w.openIntents(ctx, k, kafka.KindDNSRecord)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	unsettledAfter = 10 * time.Minute
 	// doubtedFor is how long what was closed unseen is looked at again.
 	doubtedFor = time.Hour
-	// doubtedAtOnce bounds one round; what is left has its turn in the next.
+	// doubtedAtOnce bounds one round; the next goes on where it ended.
 	doubtedAtOnce = 500
 	// purgedAtOnce keeps each transaction of the purge short.
 	purgedAtOnce = 1000
@@ -28,6 +28,7 @@ const (
 type sweeper struct {
 	*Work
 	swept time.Time
+	last  ledger.Intent // that was looked at; zero: begin with the oldest
 }
 
 func (w *Work) newSweeper() *sweeper { return &sweeper{Work: w} }
@@ -50,7 +51,8 @@ func (s *sweeper) work(ctx context.Context, tx db.TxFunc, _ string) (time.Durati
 		return 0, nil
 	}
 	s.swept = now
-	return 0, errors.Join(s.sweepDoubted(ctx, now), s.purge(ctx, tx, now))
+	// The purge first: it needs the database only, and a remote service may use up the time.
+	return 0, errors.Join(s.purge(ctx, tx, now), s.sweepDoubted(ctx, now))
 }
 
 // purge removes what was kept long enough, in small transactions.
@@ -101,9 +103,13 @@ func purgeAll(ctx context.Context, tx db.TxFunc, some func(db.Tx) (int, error)) 
 // intent was closed because nothing was there. It goes by our own ledger: a thing
 // that only looks like ours may belong to another installation in the same realm.
 func (s *sweeper) sweepDoubted(ctx context.Context, now time.Time) error {
-	doubted, err := s.Ledger.ClosedInDoubt(ctx, kafka.OwnerKind, now.Add(-doubtedFor), doubtedAtOnce)
+	doubted, err := s.Ledger.ClosedInDoubt(ctx, kafka.OwnerKind, now.Add(-doubtedFor), s.last, doubtedAtOnce)
 	if err != nil {
 		return err
+	}
+	s.last = ledger.Intent{}
+	if len(doubted) == doubtedAtOnce { // the next round goes on behind them, whatever comes of these
+		s.last = doubted[len(doubted)-1]
 	}
 	var problems []error
 	for _, in := range doubted { // one that cannot be removed does not keep the others
@@ -116,6 +122,9 @@ func (s *sweeper) sweepDoubted(ctx context.Context, now time.Time) error {
 			}
 		case kafka.KindDNSRecord:
 			problems = append(problems, s.removeRecords(ctx, []ledger.Intent{in}, nil))
+		}
+		if ctx.Err() != nil { // the rest would fail too, one by one
+			break
 		}
 	}
 	return errors.Join(problems...)

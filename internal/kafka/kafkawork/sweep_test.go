@@ -1,6 +1,7 @@
 package kafkawork_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ func TestARecordThatAppearsAfterTheEndIsRemovedUnlessItIsAnothers(t *testing.T) 
 			if err != nil {
 				return err
 			}
-			return ledger.MarkInDoubt(tx, b.now, id)
+			return ledger.MarkInDoubt(tx, b.now, id, nil)
 		}))
 	}
 	want("i1", "one."+domain, "r.example.test")
@@ -166,4 +167,90 @@ func TestOneThatCannotBeRemovedKeepsNoOther(t *testing.T) {
 	b.ssoWire.ClearFaults()
 	require.NoError(t, b.sweep())
 	require.Equal(t, []string{foreign}, b.clients())
+}
+
+// A great outage may leave more behind than one round looks at, and the first may
+// go on failing.
+func TestEveryRoundGoesOnWhereTheLastOneEnded(t *testing.T) {
+	b := newBench(t, 4)
+	const many = 501
+	ids := make([]string, many)
+	intents := make([]ledger.Intent, many)
+	for i := range intents {
+		ids[i] = fmt.Sprintf("canary-%04d", i)
+		intents[i] = ledger.Intent{ID: ids[i], OwnerKind: kafka.OwnerKind, OwnerID: "k1", Kind: kafka.KindSSOClient, Key: ids[i]}
+	}
+	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+		if err := ledger.Want(tx, b.now, intents...); err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if err := ledger.MarkInDoubt(tx, b.now.Add(time.Duration(i)*time.Millisecond), id, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	b.appear(ids[0])
+	b.appear(ids[many-1])
+	stuck, _ := b.sso.Client(realm, ids[0])
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodDelete, Path: stuck.ID, Mode: emulator.Before, Status: 403})
+	require.Error(t, b.sweep())
+	require.NoError(t, b.sweep())
+	require.ElementsMatch(t, []string{foreign, ids[0]}, b.clients())
+	b.ssoWire.ClearFaults()
+	require.NoError(t, b.sweep(), "after the last comes the first again")
+	require.Equal(t, []string{foreign}, b.clients())
+}
+
+// An instance that was placed anew has records with the first cluster's value, and
+// a call with the second one's may be under way when it ends.
+func TestALateRecordMayHaveTheNewValue(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.kafka("one", kafka.Deleting)
+	name := "late." + domain
+	intent := ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindDNSRecord, Key: name, Detail: []byte(`{"target": "first.example.test"}`)}
+	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+		if err := ledger.Begin(tx, b.now, intent); err != nil {
+			return err
+		}
+		_, err := kafka.Note(tx, b.live(id), kafka.Columns{"routes": kafka.Routes{{Domain: name, Router: "second.example.test"}}}, b.now, "")
+		return err
+	}))
+	b.now = b.now.Add(doubt)
+	require.NoError(t, b.step("deleting_kafka", id))
+	require.NoError(t, b.step("deleting_kafka", id))
+	_, err := b.store.Live(b.ctx, id)
+	require.ErrorIs(t, err, kafka.ErrNotFound)
+	b.dns.Put("Z1", route53.Record{Name: name, Type: "CNAME", TTL: 300, Values: []string{"second.example.test"}})
+	require.NoError(t, b.sweep())
+	require.Empty(t, b.dns.Records(domain))
+}
+
+// No answer is no end: the call may still be under way.
+func TestOnlyAnAnswerEndsACall(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	id := b.kafka("one", kafka.Preparing)
+	require.NoError(t, b.step("preparing_kafka", id))
+	calls := func(kind string) []int {
+		found, err := b.deps.Ledger.Of(b.ctx, kafka.OwnerKind, string(id))
+		require.NoError(t, err)
+		var counts []int
+		for _, in := range found {
+			if in.Kind == kind {
+				counts = append(counts, in.Calls)
+			}
+		}
+		return counts
+	}
+	require.Equal(t, []int{0}, calls(kafka.KindSSOClient))
+
+	lost := b.kafka("two", kafka.Preparing)
+	id = lost
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodPost, Path: "/clients$", Mode: emulator.ResetAfter, Times: 1})
+	b.ssoWire.Inject(emulator.Fault{Method: http.MethodGet, Path: "/clients$", Mode: emulator.ResetBefore})
+	require.Error(t, b.step("preparing_kafka", lost))
+	require.Equal(t, []int{1}, calls(kafka.KindSSOClient))
 }
