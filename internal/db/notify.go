@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -48,12 +49,22 @@ func (n *notifier) add(notes []note) {
 		return
 	}
 	n.mu.Lock()
-	n.backlog = append(n.backlog, notes[:min(len(notes), notifyBacklog-len(n.backlog))]...)
+	fits := min(len(notes), notifyBacklog-len(n.backlog))
+	n.backlog = append(n.backlog, notes[:fits]...)
 	n.mu.Unlock()
+	if fits < len(notes) {
+		n.lost(len(notes)-fits, errBacklog)
+	}
 	select {
 	case n.more <- struct{}{}:
 	default: // it is told already
 	}
+}
+
+var errBacklog = errors.New("too many wait already")
+
+func (n *notifier) lost(count int, cause error) {
+	n.logger.Warn("notifications were lost, the next ticks will find what they told", "count", count, "error", cause)
 }
 
 func (n *notifier) take() []note {
@@ -98,7 +109,7 @@ func (n *notifier) deliver(conn *pgx.Conn, notes []note, timeout time.Duration) 
 			return conn
 		}
 		if fresh {
-			n.logger.Warn("notifications were lost, the next ticks will find what they told", "count", len(notes), "error", err)
+			n.lost(len(notes), err)
 			return nil
 		}
 	}

@@ -20,12 +20,15 @@ type Mark struct {
 	Hash int64 // of all ids and versions
 }
 
+// stampHash is what a mark is put together from.
+const stampHash = "hashtextextended(id, version)"
+
 // DesiredMark gives the mark of a cluster's list.
 func (s *Store) DesiredMark(ctx context.Context, clusterID string) (Mark, error) {
 	marks, err := db.Collect(ctx, s.db, func(row db.Row) (m Mark, err error) {
 		err = row.Scan(&m.Rows, &m.Hash)
 		return m, err
-	}, "SELECT count(*), coalesce(bit_xor(hashtextextended(id, version)), 0) FROM kafka_requests WHERE "+desiredWhere, clusterID)
+	}, "SELECT count(*), coalesce(bit_xor("+stampHash+"), 0) FROM kafka_requests WHERE "+desiredWhere, clusterID)
 	if err != nil {
 		return Mark{}, fmt.Errorf("marking a cluster's instances: %w", err)
 	}
@@ -42,7 +45,7 @@ func (s *Store) DesiredStamps(ctx context.Context, clusterID string) ([]Stamp, M
 	rows, err := db.Collect(ctx, s.db, func(row db.Row) (m marked, err error) {
 		err = row.Scan(&m.ID, &m.Version, &m.Write, &m.hash)
 		return m, err
-	}, "SELECT id, version, xmin, hashtextextended(id, version) FROM kafka_requests WHERE "+desiredWhere+" ORDER BY id", clusterID)
+	}, "SELECT id, version, xmin, "+stampHash+" FROM kafka_requests WHERE "+desiredWhere+" ORDER BY id", clusterID)
 	if err != nil {
 		return nil, Mark{}, fmt.Errorf("listing a cluster's instances: %w", err)
 	}

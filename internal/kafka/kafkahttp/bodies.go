@@ -4,20 +4,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 )
 
-// keptBodies bounds what is kept of each audience: about 20 MiB, or more where a
-// certificate is a part of each instance.
-const keptBodies = 16384
+// What is kept of each audience: about 20 MiB where an instance takes 1.2 kB. Long
+// ones, with a certificate in each, are kept in smaller number.
+const (
+	keptBodies = 16384
+	keptBytes  = 32 << 20
+)
 
 // bodies keeps instances as they were shown last. A list asks the database for
 // the stamps of its rows only, and reads and renders those that it does not have
 // in that state. It needs nobody to say that a row changed.
-type bodies struct{ kept *lru.Cache[kafka.ID, body] }
+type bodies struct {
+	kept  *lru.Cache[kafka.ID, body]
+	limit int // of bytes
+
+	mu    sync.Mutex // of changes
+	bytes int
+}
 
 // body is one row as JSON, in the state that the stamp names.
 type body struct {
@@ -26,8 +36,20 @@ type body struct {
 }
 
 func newBodies() *bodies {
-	kept, _ := lru.New[kafka.ID, body](keptBodies) // fails only for a size that is not positive
-	return &bodies{kept: kept}
+	b := &bodies{limit: keptBytes}
+	b.kept, _ = lru.NewWithEvict(keptBodies, func(_ kafka.ID, gone body) { b.bytes -= len(gone.json) }) // fails only for a size that is not positive
+	return b
+}
+
+// keep takes in a body and drops those that were not asked for longest.
+func (b *bodies) keep(one body) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept.Remove(one.stamp.ID) // replacing it would not tell what went
+	b.kept.Add(one.stamp.ID, one)
+	for b.bytes += len(one.json); b.bytes > b.limit; {
+		b.kept.RemoveOldest()
+	}
 }
 
 // of gives the JSON of the rows in their order. render reads those that are not
@@ -52,7 +74,7 @@ func (b *bodies) of(stamps []kafka.Stamp, render func(missing []kafka.ID) ([]bod
 	read := make(map[kafka.ID][]byte, len(fresh))
 	for _, one := range fresh {
 		read[one.stamp.ID] = one.json
-		b.kept.Add(one.stamp.ID, one)
+		b.keep(one)
 	}
 	whole := found[:0]
 	for i, json := range found {

@@ -73,3 +73,31 @@ func TestRowsThatMoveWhileAListIsRead(t *testing.T) {
 	_, err = b.of(before, func([]kafka.ID) ([]body, error) { return nil, errors.New("no database") })
 	require.EqualError(t, err, "no database", "what is kept of other states is no answer")
 }
+
+func TestWhatIsKeptIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	s := shelf{rows: map[kafka.ID]kafka.Stamp{}, reads: map[kafka.ID]int{}}
+	for _, id := range []kafka.ID{"a", "b", "c"} {
+		s.rows[id] = kafka.Stamp{ID: id, Version: 1, Write: 1}
+	}
+	b := newBodies()
+	b.limit = 2 * len(`"a at 1"`)
+	page := func(ids ...kafka.ID) {
+		_, err := b.of(s.stamps(ids...), s.render)
+		require.NoError(t, err)
+	}
+	page("a", "b")
+	page("a", "b")
+	require.Equal(t, map[kafka.ID]int{"a": 1, "b": 1}, s.reads)
+	for write := range 9 {
+		s.rows["b"] = kafka.Stamp{ID: "b", Version: 1, Write: uint32(write)}
+		page("b")
+	}
+	page("a")
+	require.Equal(t, 1, s.reads["a"], "the changed one takes the place of its former self")
+	page("c")
+	page("b")
+	page("a")
+	require.Equal(t, 2, s.reads["a"])
+	require.Equal(t, b.limit, b.bytes)
+}
