@@ -83,6 +83,9 @@ func plan(i int, r *rand.Rand, places []string) (place string, length time.Durat
 	case 0:
 		return "", length
 	case 1:
+		if r.IntN(2) == 0 { // the transaction is still there when the leader wakes up, and its lease is not
+			length = fleet.TTL * time.Duration(lengths[0]) / 10
+		}
 		return inside[r.IntN(len(inside))], length
 	default:
 		return around[r.IntN(len(around))], length
