@@ -143,21 +143,27 @@ func MarkAll(tx db.Tx, now time.Time, ids []string, to State) error {
 // new detail). A nil detail leaves the old one. Errors counted before are
 // forgotten. It fails with ErrUnknown when the step is not a legal one.
 func Mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage) error {
-	return mark(tx, now, id, to, detail, "")
+	return mark(tx, now, id, step{to: to, detail: detail})
 }
 
-func mark(tx db.Tx, now time.Time, id string, to State, detail json.RawMessage, lastError string) error {
+type step struct {
+	to        State
+	detail    json.RawMessage
+	lastError string
+}
+
+func mark(tx db.Tx, now time.Time, id string, s step) error {
 	var given any
-	if detail != nil {
-		given = string(detail)
+	if s.detail != nil {
+		given = string(s.detail)
 	}
 	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = ?, calls = greatest(calls - ?, 0),
-		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, to, now, lastError, ended(to), given, id, from[to])
+		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, s.to, now, s.lastError, ended(s.to), given, id, from[s.to])
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}
 	if result.Error != nil {
-		return fmt.Errorf("marking intent %s %s: %w", id, to, result.Error)
+		return fmt.Errorf("marking intent %s %s: %w", id, s.to, result.Error)
 	}
 	return nil
 }
@@ -167,7 +173,7 @@ const inDoubt = "closed without having been seen created"
 
 // MarkInDoubt is Mark(Gone) for intents whose things may still appear.
 func MarkInDoubt(tx db.Tx, now time.Time, id string, detail json.RawMessage) error {
-	return mark(tx, now, id, Gone, detail, inDoubt)
+	return mark(tx, now, id, step{to: Gone, detail: detail, lastError: inDoubt})
 }
 
 // ended is how many calls of Begin a state tells the end of.
