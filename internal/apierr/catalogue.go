@@ -165,6 +165,21 @@ func (a API) Body(e *Error, operationID string) Body {
 	return a.body(e.Code, e.Reason, operationID)
 }
 
+// Problem is the JSON of an error as RFC 9457 has it, with the usual fields beside.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Body
+}
+
+// Problem renders an error for callers that ask for application/problem+json.
+func (a API) Problem(e *Error, operationID string) Problem {
+	body, entry := a.Body(e, operationID), e.Code.Entry()
+	return Problem{Type: body.Href, Title: entry.Reason, Status: entry.Status, Detail: e.Reason, Body: body}
+}
+
 // EntryBody renders a line of the catalogue, as GET /errors lists it.
 func (a API) EntryBody(e Entry) Body { return a.body(e.Code, e.Reason, "") }
 

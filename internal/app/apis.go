@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -61,18 +62,32 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 	for _, rule := range access.Rules() {
 		actions[rule.Method+" "+rule.Template] = rule.Action
 	}
+	limits := httpx.NewLimits(a.config.HTTP.Limits)
 	return httpx.NewHandler(httpx.Options{
 		Router: router, Errors: errs, Logger: a.logger, Authorize: a.domain.guard.Authorize,
 		Who: func(ctx context.Context) (user, org string) {
 			who := access.From(ctx)
 			return who.Username, who.OrgID
 		},
-		Metrics: httpx.NewMetrics(a.registry), Actions: actions,
+		Limits: limits, Caller: callerOf,
+		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
 		Timeouts:   timeouts(),
 		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id"},
 	})
 }
+
+// callerOf names who a request counts for: agents by their client, customers by
+// their organisation.
+func callerOf(ctx context.Context, template string) httpx.Caller {
+	who := access.From(ctx)
+	if strings.HasPrefix(template, agentPaths) {
+		return httpx.Caller{Agent: true, Key: who.ClientID}
+	}
+	return httpx.Caller{Key: who.OrgID}
+}
+
+const agentPaths = "/api/kafkas_mgmt/v1/agent-clusters/"
 
 // listRoutes names what a router serves: "GET /path/{id}", or "ANY /path" for a
 // route that takes every method.

@@ -16,6 +16,8 @@ type Config struct {
 	CertFile, KeyFile                         string // for all servers with TLS
 
 	ShutdownDelay time.Duration // from "not ready" to the first closed listener
+
+	Limits LimitConfig
 }
 
 // Flags declares the flags with their defaults.
@@ -30,6 +32,7 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.HealthTLS, "enable-health-check-https", false, "serve the health checks with TLS")
 	fs.DurationVar(&c.ShutdownDelay, "shutdown-delay", 5*time.Second,
 		"time between the end of readiness and the end of listening, for balancers to notice")
+	c.Limits.Flags(fs)
 }
 
 // Validate tells all that is wrong.
@@ -50,7 +53,7 @@ func (c *Config) Validate() error {
 	if c.ShutdownDelay < 0 || c.ShutdownDelay > time.Minute {
 		faults = append(faults, errors.New("--shutdown-delay: wanted between 0s and 1m"))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Limits.Validate())...)
 }
 
 // API gives the options of the API server.

@@ -42,7 +42,7 @@ func echo(f *testing.F) http.Handler {
 		}
 	}).Methods(http.MethodPost)
 	handler, err := httpx.NewHandler(httpx.Options{
-		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry()),
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
 		Authorize:  func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
 		FirstValue: []string{"page", "size"},
 	})

@@ -61,7 +61,26 @@ func (e *Errors) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q", e.API.Prefix+"/v1"))
 	}
-	writeJSON(w, status, "application/json", e.API.Body(found, OperationID(r.Context())))
+	id := OperationID(r.Context())
+	w.Header().Add("Vary", "Accept")
+	if wantsProblem(r) {
+		writeJSON(w, status, problemType, e.API.Problem(found, id))
+		return
+	}
+	writeJSON(w, status, "application/json", e.API.Body(found, id))
+}
+
+const problemType = "application/problem+json"
+
+// wantsProblem tells whether the caller names the media type of RFC 9457. Wild
+// cards do not count: the generated clients decode application/json only.
+func wantsProblem(r *http.Request) bool {
+	for _, header := range r.Header.Values("Accept") {
+		if accepts(header, problemType) {
+			return true
+		}
+	}
+	return false
 }
 
 // ResponseError fits the generated servers' hook for errors of handlers.

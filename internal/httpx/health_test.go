@@ -99,7 +99,7 @@ func TestHealthChecks(t *testing.T) {
 func TestMetricsHandler(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	httpx.NewMetrics(reg)
+	httpx.NewMetrics(reg, nil)
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "seen_total"})
 	reg.MustRegister(counter)
 	h := httpx.MetricsHandler(reg, newErrors(io.Discard))

@@ -46,6 +46,11 @@ type Options struct {
 	// Who names the caller for the access log, from the context of Authorize.
 	Who func(ctx context.Context) (user, org string)
 
+	// Limits is how much one caller may ask for; nil bounds nobody. Caller names who a
+	// request counts for, from the context of Authorize.
+	Limits *Limits
+	Caller func(ctx context.Context, template string) Caller
+
 	Metrics *Metrics
 	Actions map[string]string // "GET <template>" → name of the action in the access log
 	// Batches are templates whose body holds many entries: they take 8 MiB in place
@@ -61,11 +66,12 @@ type chain struct {
 	routes  map[*mux.Route]route
 	inner   http.Handler // CORS around dispatch
 	zippers zippers
+	shelf   shelf
 }
 
 // NewHandler builds the chain, outermost first: operation id, access log,
-// metrics, recovery; one trailing slash off; CORS; route; authorisation; limits
-// of body and time; the handler.
+// metrics, recovery; one trailing slash off; CORS; route; authorisation; the
+// caller's turn; limits of body and time; the handler.
 func NewHandler(o Options) (http.Handler, error) {
 	routes, err := readRoutes(o)
 	if err != nil {
@@ -74,8 +80,8 @@ func NewHandler(o Options) (http.Handler, error) {
 	c := &chain{Options: o, routes: routes}
 	c.inner = handlers.CORS(
 		handlers.AllowedMethods([]string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost}),
-		handlers.AllowedHeaders([]string{"Authorization", "Content-Type"}),
-		handlers.ExposedHeaders([]string{OperationIDHeader}),
+		handlers.AllowedHeaders([]string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"}),
+		handlers.ExposedHeaders([]string{OperationIDHeader, "ETag", "Retry-After"}),
 		handlers.MaxAge(600),
 	)(http.HandlerFunc(c.dispatch))
 	return c, nil
@@ -83,7 +89,7 @@ func NewHandler(o Options) (http.Handler, error) {
 
 func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	out := newReply(w, r, &c.zippers)
+	out := c.newReply(w, r)
 	ctx, seen := newCall(r.Context(), r, out)
 	r = stripSlash(r).WithContext(ctx)
 	out.Header().Set(OperationIDHeader, seen.id)
@@ -173,10 +179,19 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		c.refusePath(w, r)
 		return
 	}
+	if c.Limits != nil {
+		leave, err := c.Limits.enter(ctx, r.Method, c.Caller(ctx, target.template))
+		if err != nil {
+			c.Errors.WriteError(w, r, err)
+			return
+		}
+		defer leave()
+	}
 	if r, err = normaliseQuery(r, c.FirstValue); err != nil {
 		c.Errors.RequestError(w, r, err)
 		return
 	}
+	seen.out.hold = r.Method == http.MethodGet
 	if target.timeout > defaultTimeout {
 		// The server's write timeout was chosen for the other routes.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(target.timeout + writeGrace))

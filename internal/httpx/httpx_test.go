@@ -93,7 +93,7 @@ func newEdge(t *testing.T, routes func(r *mux.Router, errs *httpx.Errors)) *edge
 		routes(router, e.errs)
 	}
 	handler, err := httpx.NewHandler(httpx.Options{
-		Router: router, Errors: e.errs, Logger: e.errs.Logger, Metrics: httpx.NewMetrics(e.reg),
+		Router: router, Errors: e.errs, Logger: e.errs.Logger, Metrics: httpx.NewMetrics(e.reg, nil),
 		Authorize: func(r *http.Request, _ string) (context.Context, error) {
 			if r.Header.Get("Authorization") == "" {
 				return nil, apierr.New(apierr.Unauthenticated, "")
@@ -231,39 +231,6 @@ func TestMetricsAndAccessLog(t *testing.T) {
 	require.NotContains(t, e.logs.String(), "not sane")
 }
 
-func TestCORS(t *testing.T) {
-	t.Parallel()
-	e := newEdge(t, nil)
-	for name, c := range map[string]struct {
-		headers []string
-		status  int
-	}{
-		"simple preflight":   {[]string{"Access-Control-Request-Method", "GET"}, 200},
-		"patch":              {[]string{"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "authorization, content-type"}, 200},
-		"standard header":    {[]string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "Accept-Language"}, 200},
-		"no method asked":    {nil, 400},
-		"method not allowed": {[]string{"Access-Control-Request-Method", "PUT"}, 405},
-		"header not allowed": {[]string{"Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "X-Own"}, 403},
-	} {
-		headers := append([]string{"Origin", "https://console.example.test", "Authorization", ""}, c.headers...)
-		got := e.send("OPTIONS", base+"/kafkas/k1", nil, headers...)
-		require.Equal(t, c.status, got.StatusCode, name)
-		require.NotEmpty(t, got.Header.Get("X-Operation-ID"))
-		if c.status == 200 {
-			require.Equal(t, "*", got.Header.Get("Access-Control-Allow-Origin"), name)
-			require.Equal(t, "600", got.Header.Get("Access-Control-Max-Age"), name)
-			require.Empty(t, got.Header.Get("Access-Control-Allow-Credentials"))
-		}
-	}
-	got := e.send("GET", base+"/kafkas/k1", nil, "Origin", "https://console.example.test")
-	require.Equal(t, "*", got.Header.Get("Access-Control-Allow-Origin"))
-	require.Equal(t, "X-Operation-Id", got.Header.Get("Access-Control-Expose-Headers"))
-	require.Empty(t, e.send("GET", base+"/kafkas/k1", nil).Header.Get("Access-Control-Allow-Origin"))
-	got = e.send("GET", base+"/kafkas/k1", nil, "Origin", "https://x.example.test", "Authorization", "")
-	require.Equal(t, "*", got.Header.Get("Access-Control-Allow-Origin"), "a browser may read the refusal")
-	e.refused(got, 401, apierr.Unauthenticated)
-}
-
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, func(r *mux.Router, _ *httpx.Errors) {
@@ -274,6 +241,11 @@ func TestPanics(t *testing.T) {
 		})
 		r.HandleFunc("/after", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{"half":`)
+			_ = http.NewResponseController(w).Flush()
+			panic("late")
+		})
+		r.HandleFunc("/half", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"half":`)
 			panic("late")
 		})
 		r.HandleFunc("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -283,6 +255,8 @@ func TestPanics(t *testing.T) {
 	require.NotContains(t, got.text, "hunter2")
 	require.Empty(t, got.Header.Get("ETag"))
 	require.Len(t, e.reports(), 1)
+	e.refused(e.send("GET", "/half", nil), 500, apierr.General) // nothing of it had left
+	require.Len(t, e.reports(), 2)
 
 	for _, path := range []string{"/after", "/abort"} {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", e.url+path, nil)
@@ -300,7 +274,7 @@ func TestPanics(t *testing.T) {
 		seen := counts(t, e.reg)
 		return seen["GET /after 0"] == 1 && seen["GET /abort 0"] == 1
 	}, 5*time.Second, time.Millisecond)
-	require.Len(t, e.reports(), 2, "an abort is on purpose")
+	require.Len(t, e.reports(), 3, "an abort is on purpose")
 }
 
 // counts reads the request counter as "method path code" → value.
@@ -479,7 +453,7 @@ func TestHandlersHaveADeadline(t *testing.T) {
 		errs.ResponseError(w, r, r.Context().Err())
 	})
 	handler, err := httpx.NewHandler(httpx.Options{
-		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry()),
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
 		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
 		Timeouts:  map[string]time.Duration{"/short": 10 * time.Millisecond, "/long": time.Hour},
 	})

@@ -20,7 +20,13 @@ type Metrics struct {
 }
 
 // NewMetrics registers the collectors. The bounds 0.1 and 1 carry the SLOs.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+func NewMetrics(reg prometheus.Registerer, limits *Limits) *Metrics {
+	if limits != nil {
+		reg.MustRegister(
+			newLaneGauge(limits, "api_inbound_requests_in_flight", "Requests that are served now, by lane.", func(serving, _ int) int { return serving }),
+			newLaneGauge(limits, "api_inbound_requests_waiting", "Requests that wait for their caller's turn now, by lane.", func(_, waiting int) int { return waiting }),
+		)
+	}
 	labels := []string{"method", "path", "code"}
 	return &Metrics{
 		count: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
@@ -32,6 +38,27 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Duration of requests in seconds.",
 			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30},
 		}, labels),
+	}
+}
+
+// laneGauge reads the lanes when somebody asks.
+type laneGauge struct {
+	limits *Limits
+	desc   *prometheus.Desc
+	read   func(serving, waiting int) int
+}
+
+func newLaneGauge(l *Limits, name, help string, read func(serving, waiting int) int) laneGauge {
+	return laneGauge{limits: l, desc: prometheus.NewDesc(name, help, []string{"lane"}, nil), read: read}
+}
+
+// Describe names the series.
+func (g laneGauge) Describe(out chan<- *prometheus.Desc) { out <- g.desc }
+
+// Collect reads the lanes.
+func (g laneGauge) Collect(out chan<- prometheus.Metric) {
+	for _, l := range g.limits.lanes() {
+		out <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(g.read(l.count())), l.name)
 	}
 }
 

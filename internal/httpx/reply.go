@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"strconv"
@@ -36,10 +37,18 @@ type reply struct {
 	takesGzip bool
 	zippers   *zippers
 	zip       *gzip.Writer
+
+	hold  bool   // keep a good reply until it is whole
+	asked string // If-None-Match
+	shelf *shelf
+	held  *bytes.Buffer
 }
 
-func newReply(w http.ResponseWriter, r *http.Request, z *zippers) *reply {
-	return &reply{ResponseWriter: w, zippers: z, takesGzip: r.Method != http.MethodHead && acceptsGzip(r.Header.Get("Accept-Encoding"))}
+func (c *chain) newReply(w http.ResponseWriter, r *http.Request) *reply {
+	return &reply{
+		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, asked: r.Header.Get("If-None-Match"),
+		takesGzip: r.Method != http.MethodHead && accepts(r.Header.Get("Accept-Encoding"), "gzip"),
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection's deadlines.
@@ -57,6 +66,16 @@ func (p *reply) WriteHeader(status int) {
 }
 
 func (p *reply) Write(b []byte) (int, error) {
+	if p.keep(b) {
+		return len(b), nil
+	}
+	if err := p.release(false); err != nil {
+		return 0, err
+	}
+	return p.send(b)
+}
+
+func (p *reply) send(b []byte) (int, error) {
 	if !p.committed {
 		p.commit(len(b) >= compressFrom)
 	}
@@ -68,6 +87,7 @@ func (p *reply) Write(b []byte) (int, error) {
 
 // Flush sends what was written so far.
 func (p *reply) Flush() {
+	_ = p.release(false) // a broken connection has nobody to tell
 	if !p.committed {
 		p.commit(false)
 	}
@@ -84,6 +104,10 @@ func (p *reply) restart() bool {
 		return false
 	}
 	p.status = 0
+	if p.held != nil {
+		p.shelf.give(p.held)
+		p.held = nil
+	}
 	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified", "Cache-Control", "Location"} {
 		p.Header().Del(name)
 	}
@@ -109,6 +133,7 @@ func (p *reply) commit(large bool) {
 
 // finish sends what is left. A handler that wrote nothing said 200.
 func (p *reply) finish() {
+	_ = p.release(true)
 	if !p.committed {
 		p.commit(false)
 	}
@@ -119,19 +144,21 @@ func (p *reply) finish() {
 	}
 }
 
-// acceptsGzip reads Accept-Encoding: gzip must be named with a quality above 0.
-func acceptsGzip(header string) bool {
-	for _, coding := range strings.Split(header, ",") {
-		name, params, _ := strings.Cut(coding, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+// accepts reads a header like Accept: the value must be named, with a quality above 0.
+func accepts(header, value string) bool {
+	for _, offer := range strings.Split(header, ",") {
+		name, params, _ := strings.Cut(offer, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), value) {
 			continue
 		}
-		key, value, ok := strings.Cut(strings.TrimSpace(params), "=")
-		if !ok || !strings.EqualFold(strings.TrimSpace(key), "q") {
-			return true
+		for _, param := range strings.Split(params, ";") {
+			key, text, _ := strings.Cut(strings.TrimSpace(param), "=")
+			if strings.EqualFold(strings.TrimSpace(key), "q") {
+				quality, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+				return err == nil && quality > 0
+			}
 		}
-		quality, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		return err == nil && quality > 0
+		return true
 	}
 	return false
 }

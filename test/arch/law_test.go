@@ -53,7 +53,7 @@ func law() []room {
 			packages("github.com/go-gormigrate/gormigrate/v2", gorm), "frozen steps; no row type of a domain"},
 		{"search", packages("internal/search"), packages("internal/apierr"), nil, "text in, SQL and arguments out"},
 		{"edge plumbing", packages("internal/httpx"), packages("internal/apierr", "internal/log"),
-			packages("github.com/gorilla", "github.com/klauspost/compress", prom, pflag, xid),
+			packages("github.com/gorilla", "github.com/klauspost/compress", "github.com/hashicorp/golang-lru/v2", "github.com/cespare/xxhash/v2", "golang.org/x/time/rate", prom, pflag, xid),
 			"what every request has in common; who may call what is a func that app wires in"},
 		{"lease and engine", packages("internal/lease", "internal/reconcile"), packages("internal/db", "internal/log"),
 			packages(prom, pflag), "how loops run, not what they do"},

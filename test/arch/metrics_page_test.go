@@ -81,7 +81,7 @@ func collectors(t *testing.T) []prometheus.Collector {
 	all := &catcher{}
 	kafka.NewMetrics(all)
 	cluster.NewMetrics(all, cluster.Config{StrimziAddon: "any", FleetshardAddon: "other"})
-	httpx.NewMetrics(all)
+	httpx.NewMetrics(all, httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1}))
 	_, err := reconcile.NewMetrics(all, "any")
 	require.NoError(t, err)
 	// The collectors of statements are made before the first connection fails.

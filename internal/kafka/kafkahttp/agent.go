@@ -14,6 +14,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 )
@@ -60,7 +61,7 @@ func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (
 		if err != nil {
 			return nil, err
 		}
-		if etag := a.etag(mark); matches(r.Params.IfNoneMatch, etag) {
+		if etag := a.etag(mark); httpx.SameTag(r.Params.IfNoneMatch, etag) {
 			return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
 		}
 	}
@@ -81,7 +82,7 @@ func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (
 	if err != nil {
 		return nil, err
 	}
-	return agentList{listReply{before: `{"items":[`, items: items, after: `],"kind":"ManagedKafkaList"}`, etag: &etag}}, nil
+	return agentList{listReply{before: `{"items":[`, items: items, after: `],"kind":"ManagedKafkaList"}`, etag: etag}}, nil
 }
 
 func (a *Agent) etag(m kafka.Mark) string {
@@ -93,15 +94,6 @@ type agentList struct{ listReply }
 
 // VisitGetKafkasResponse writes the reply.
 func (l agentList) VisitGetKafkasResponse(w http.ResponseWriter) error { return l.write(w) }
-
-func matches(header, etag string) bool {
-	for _, candidate := range strings.Split(header, ",") {
-		if candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/"); candidate == etag || candidate == "*" {
-			return true
-		}
-	}
-	return false
-}
 
 // UpdateKafkaClusterStatus answers PUT /agent-clusters/{id}/kafkas/status.
 func (a *Agent) UpdateKafkaClusterStatus(

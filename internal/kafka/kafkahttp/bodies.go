@@ -109,7 +109,7 @@ type listReply struct {
 	before string
 	items  [][]byte
 	after  string
-	etag   *string // nil: the reply has none
+	etag   string // empty: that of the content
 }
 
 func (l listReply) write(w http.ResponseWriter) error {
@@ -126,8 +126,8 @@ func (l listReply) write(w http.ResponseWriter) error {
 	}
 	all = append(append(all, l.after...), '\n')
 	w.Header().Set("Content-Type", "application/json")
-	if l.etag != nil {
-		w.Header().Set("ETag", *l.etag)
+	if l.etag != "" {
+		w.Header().Set("ETag", l.etag)
 	}
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(all)

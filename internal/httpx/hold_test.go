@@ -1,0 +1,183 @@
+package httpx_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+)
+
+func TestACallerGetsNothingItHas(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 5000)
+	e := newEdge(t, func(r *mux.Router, errs *httpx.Errors) {
+		serve := func(path string, h http.HandlerFunc) { r.HandleFunc(path, h) }
+		serve("/long", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(long) })
+		serve("/parts", func(w http.ResponseWriter, _ *http.Request) {
+			for range 3 {
+				_, _ = io.WriteString(w, "1")
+			}
+		})
+		serve("/own", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("ETag", `"mine"`)
+			_, _ = io.WriteString(w, "{}")
+		})
+		serve("/huge", func(w http.ResponseWriter, _ *http.Request) {
+			for range 300 {
+				_, _ = io.WriteString(w, long)
+			}
+		})
+		serve("/error", func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "half")
+			errs.WriteError(w, r, apierr.New(apierr.NotFound, ""))
+		})
+	})
+	for _, path := range []string{base + "/kafkas/k1", "/long", "/parts"} {
+		first := e.send("GET", path, nil, "Accept-Encoding", "identity")
+		tag := first.Header.Get("ETag")
+		require.Regexp(t, `^W/"[0-9a-z]+"$`, tag, path)
+		require.Equal(t, fmt.Sprint(len(first.text)), first.Header.Get("Content-Length"), path)
+		for _, asked := range []string{tag, `"other", ` + tag, strings.TrimPrefix(tag, "W/"), "*"} {
+			got := e.send("GET", path, nil, "If-None-Match", asked)
+			require.Equal(t, http.StatusNotModified, got.StatusCode, "%s %s", path, asked)
+			require.Empty(t, got.text)
+			require.Equal(t, tag, got.Header.Get("ETag"))
+			require.NotEmpty(t, got.Header.Get("X-Operation-ID"))
+			require.Contains(t, got.Header.Values("Vary"), "Authorization")
+		}
+		require.Equal(t, first.text, e.send("GET", path, nil, "If-None-Match", `"other"`).text)
+		zipped := e.send("GET", path, nil, "If-None-Match", tag, "Accept-Encoding", "gzip")
+		require.Equal(t, http.StatusNotModified, zipped.StatusCode, "compression is no other content")
+	}
+	require.NotEqual(t, e.send("GET", base+"/kafkas/k1", nil).Header.Get("ETag"), e.send("GET", base+"/kafkas/k2", nil).Header.Get("ETag"))
+	require.Equal(t, `"mine"`, e.send("GET", "/own", nil).Header.Get("ETag"))
+	huge := e.send("GET", "/huge", nil)
+	require.Len(t, huge.text, 300*len(long))
+	require.Empty(t, huge.Header.Get("ETag"), "what was sent on its way has no tag")
+	failed := e.send("GET", "/error", nil, "If-None-Match", "*")
+	e.refused(failed, 404, apierr.NotFound)
+	require.NotContains(t, failed.text, "half")
+	require.Empty(t, e.send("POST", base+"/body", strings.NewReader(`{}`), "If-None-Match", "*").Header.Get("ETag"), "only what is read")
+}
+
+func TestSameTag(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{`"a"`: true, `W/"a"`: true, `"b", "a"`: true, "*": true, "": false, `"b"`: false, "a": false, ",": false} {
+		require.Equal(t, want, httpx.SameTag(header, `"a"`), header)
+		require.Equal(t, want, httpx.SameTag(header, `W/"a"`), header)
+	}
+}
+
+func TestProblemsForThoseWhoAskForThem(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, nil)
+	for accept, want := range map[string]bool{
+		"application/problem+json": true, "application/json, application/problem+json;q=0.5": true, "Application/Problem+JSON": true,
+		"": false, "*/*": false, "application/*": false, "application/json": false, "application/problem+json;q=0": false, "application/problem+xml": false,
+	} {
+		got := e.send("GET", base+"/nothing", nil, "Accept", accept)
+		require.Equal(t, 404, got.StatusCode)
+		require.Contains(t, got.Header.Values("Vary"), "Accept")
+		var problem map[string]any
+		require.NoError(t, json.Unmarshal([]byte(got.text), &problem))
+		if !want {
+			require.Equal(t, "application/json", got.Header.Get("Content-Type"), accept)
+			require.NotContains(t, problem, "title")
+			e.refused(got, 404, apierr.NotFound)
+			continue
+		}
+		require.Equal(t, "application/problem+json", got.Header.Get("Content-Type"), accept)
+		require.Equal(t, "Resource not found", problem["title"])
+		require.Equal(t, "Resource not found", problem["detail"])
+		require.InDelta(t, 404, problem["status"], 0)
+		require.Equal(t, base+"/errors/7", problem["type"])
+		require.Equal(t, "KAFKAS-MGMT-7", problem["code"])
+	}
+}
+
+// One organisation fills its share and its queue; another is served at once.
+func TestTheOthersAreServedWhileOneFloods(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	open := make(chan struct{})
+	inside := make(chan struct{}, 10)
+	router := mux.NewRouter()
+	router.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
+		inside <- struct{}{}
+		<-open
+		_, _ = io.WriteString(w, "{}")
+	}).Methods("GET")
+	router.HandleFunc("/fast", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	type org struct{}
+	reg := prometheus.NewRegistry()
+	limits := httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 2, WritesInFlight: 1, Patience: 20 * time.Millisecond})
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(reg, limits), Limits: limits,
+		Authorize: func(r *http.Request, _ string) (context.Context, error) {
+			return context.WithValue(r.Context(), org{}, r.Header.Get("Authorization")), nil
+		},
+		Caller: func(ctx context.Context, _ string) httpx.Caller {
+			key, _ := ctx.Value(org{}).(string)
+			return httpx.Caller{Key: key}
+		},
+	})
+	require.NoError(t, err)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	ask := func(method, path, who string) (int, http.Header) {
+		req, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", who)
+		res, err := server.Client().Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode, res.Header
+	}
+	served := make(chan int, 2)
+	for range 2 {
+		go func() {
+			status, _ := ask("GET", "/slow", "one")
+			served <- status
+		}()
+		<-inside
+	}
+	status, header := ask("GET", "/fast", "one")
+	require.Equal(t, 429, status)
+	require.Equal(t, "1", header.Get("Retry-After"))
+	status, _ = ask("GET", "/fast", "two")
+	require.Equal(t, 200, status)
+	status, _ = ask("POST", "/fast", "one")
+	require.Equal(t, 200, status, "writes do not wait for reads")
+	require.Equal(t, 2.0, gauge(t, reg, "api_inbound_requests_in_flight", "reads"))
+	close(open)
+	require.Equal(t, []int{200, 200}, []int{<-served, <-served})
+	status, _ = ask("GET", "/fast", "one")
+	require.Equal(t, 200, status)
+}
+
+func gauge(t *testing.T, reg *prometheus.Registry, name, lane string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == name && metric.GetLabel()[0].GetValue() == lane {
+				return metric.GetGauge().GetValue()
+			}
+		}
+	}
+	require.Fail(t, "there is no such series")
+	return 0
+}

@@ -1,0 +1,161 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/spf13/pflag"
+	"golang.org/x/time/rate"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+)
+
+// LimitConfig is what an operator chooses about how much one caller may ask for.
+type LimitConfig struct {
+	ReadsInFlight, WritesInFlight int           // of one organisation, at this replica
+	Patience                      time.Duration // how long a request waits for its turn
+	ReadRate, WriteRate           float64       // requests per second of one organisation at this replica; 0: any
+}
+
+// Flags declares the flags with their defaults.
+func (c *LimitConfig) Flags(fs *pflag.FlagSet) {
+	fs.IntVar(&c.ReadsInFlight, "organisation-reads-in-flight", 32, "GET requests of one organisation that a replica serves at a time; more wait for their turn")
+	fs.IntVar(&c.WritesInFlight, "organisation-writes-in-flight", 8, "other requests of one organisation that a replica serves at a time; more wait for their turn")
+	fs.DurationVar(&c.Patience, "request-max-wait", 4*time.Second, "how long a request waits for its turn before it is refused with 429")
+	fs.Float64Var(&c.ReadRate, "organisation-read-rate", 0, "GET requests per second that a replica takes from one organisation, with bursts of ten seconds' worth; 0 takes any number")
+	fs.Float64Var(&c.WriteRate, "organisation-write-rate", 0, "other requests per second that a replica takes from one organisation, with bursts of ten seconds' worth; 0 takes any number")
+}
+
+// Validate tells all that is wrong.
+func (c *LimitConfig) Validate() error {
+	var faults []error
+	for _, number := range []struct {
+		flag  string
+		value int
+	}{{"organisation-reads-in-flight", c.ReadsInFlight}, {"organisation-writes-in-flight", c.WritesInFlight}} {
+		if number.value < 1 || number.value > 10_000 {
+			faults = append(faults, fmt.Errorf("--%s: wanted between 1 and 10000", number.flag))
+		}
+	}
+	for _, number := range []struct {
+		flag  string
+		value float64
+	}{{"organisation-read-rate", c.ReadRate}, {"organisation-write-rate", c.WriteRate}} {
+		if !(number.value >= 0 && number.value <= 1_000_000) {
+			faults = append(faults, fmt.Errorf("--%s: wanted between 0 and 1000000", number.flag))
+		}
+	}
+	if c.Patience < 0 || c.Patience > 20*time.Second {
+		faults = append(faults, errors.New("--request-max-wait: wanted between 0s and 20s"))
+	}
+	return errors.Join(faults...)
+}
+
+const (
+	// One organisation's share of a lane, at most: there is always room for another.
+	shares = 4
+	// Requests that wait cost some kilobytes each.
+	waitingPerTenant = 2000
+	// An agent asks for one thing after the other; more at a time is trouble.
+	agentInFlight, agentsInFlight = 4, 64
+	// Limiters that are kept: who was not heard of for longest starts anew.
+	ratesKept = 10_000
+	burst     = 10 // seconds' worth
+)
+
+// Caller is who a request counts for.
+type Caller struct {
+	Agent bool
+	Key   string // the organisation or the agent's client; empty for strangers, who count as one
+}
+
+// Limits bounds what callers have in flight and how fast they ask. Customers'
+// reads, their writes and the agents each have a lane of their own, so that none
+// of them waits for another.
+type Limits struct {
+	reads, writes, agents *lane
+	readRates, writeRates *rates
+	patience              time.Duration
+}
+
+// NewLimits makes the lanes, all empty.
+func NewLimits(c LimitConfig) *Limits {
+	return &Limits{
+		reads:     newLane("reads", shares*c.ReadsInFlight, c.ReadsInFlight, waitingPerTenant),
+		writes:    newLane("writes", shares*c.WritesInFlight, c.WritesInFlight, waitingPerTenant),
+		agents:    newLane("agents", agentsInFlight, agentInFlight, waitingPerTenant),
+		readRates: newRates(c.ReadRate), writeRates: newRates(c.WriteRate),
+		patience: c.Patience,
+	}
+}
+
+func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.writes, l.agents} }
+
+// enter waits for the caller's turn. Who got one must call leave.
+func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave func(), err error) {
+	way, pace := l.writes, l.writeRates
+	switch {
+	case by.Agent:
+		way, pace = l.agents, nil
+	case method == http.MethodGet:
+		way, pace = l.reads, l.readRates
+	}
+	if wait := pace.take(by.Key); wait > 0 {
+		return nil, tooMany{wait}
+	}
+	if !way.enter(ctx, by.Key, l.patience) {
+		return nil, tooMany{time.Second}
+	}
+	return func() { way.leave(by.Key) }, nil
+}
+
+// tooMany refuses a request, and says when another try makes sense.
+type tooMany struct{ after time.Duration }
+
+func (t tooMany) Error() string { return "too many requests of one caller" }
+
+// RetryAfter is for the header of that name.
+func (t tooMany) RetryAfter() time.Duration { return t.after }
+
+// Unwrap gives the customers' text.
+func (t tooMany) Unwrap() error {
+	return apierr.New(apierr.TooManyRequests, "Too many requests at a time, please try again later")
+}
+
+// rates keeps one limiter for each caller. Nil lets everybody pass.
+type rates struct {
+	perSecond float64
+	kept      *lru.Cache[string, *rate.Limiter]
+}
+
+func newRates(perSecond float64) *rates {
+	if perSecond == 0 {
+		return nil
+	}
+	kept, _ := lru.New[string, *rate.Limiter](ratesKept) // fails only for a size that is not positive
+	return &rates{perSecond: perSecond, kept: kept}
+}
+
+// take counts one request, or tells how long to wait before it would pass.
+func (r *rates) take(key string) time.Duration {
+	if r == nil {
+		return 0
+	}
+	limiter, known := r.kept.Get(key)
+	if !known {
+		limiter = rate.NewLimiter(rate.Limit(r.perSecond), max(1, int(burst*r.perSecond)))
+		if other, raced, _ := r.kept.PeekOrAdd(key, limiter); raced {
+			limiter = other
+		}
+	}
+	booked := limiter.Reserve()
+	wait := booked.Delay()
+	if wait > 0 {
+		booked.Cancel()
+	}
+	return wait
+}
