@@ -113,23 +113,42 @@ type listReply struct {
 }
 
 func (l listReply) write(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	if l.etag == "" { // the edge puts it together, to know what it is
+		w.WriteHeader(http.StatusOK)
+		return l.parts(func(part []byte) error {
+			_, err := w.Write(part)
+			return err
+		})
+	}
 	size := len(l.before) + len(l.after) + 1
 	for _, item := range l.items {
 		size += len(item) + 1
 	}
-	all := append(make([]byte, 0, size), l.before...)
-	for i, item := range l.items {
-		if i > 0 {
-			all = append(all, ',')
-		}
-		all = append(all, item...)
-	}
-	all = append(append(all, l.after...), '\n')
-	w.Header().Set("Content-Type", "application/json")
-	if l.etag != "" {
-		w.Header().Set("ETag", l.etag)
-	}
+	all := make([]byte, 0, size)
+	_ = l.parts(func(part []byte) error { // cannot fail
+		all = append(all, part...)
+		return nil
+	})
+	w.Header().Set("ETag", l.etag)
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(all)
+	return err
+}
+
+// parts gives the reply piece by piece.
+func (l listReply) parts(give func([]byte) error) error {
+	err := give([]byte(l.before))
+	for i, item := range l.items {
+		if i > 0 && err == nil {
+			err = give([]byte(","))
+		}
+		if err == nil {
+			err = give(item)
+		}
+	}
+	if err == nil {
+		err = give([]byte(l.after + "\n"))
+	}
 	return err
 }
