@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,6 +137,8 @@ func TestTheOthersAreServedWhileOneFloods(t *testing.T) {
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
+	release := sync.OnceFunc(func() { close(open) })
+	t.Cleanup(release)
 	ask := func(method, path, who string) (int, http.Header) {
 		req, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
 		require.NoError(t, err)
@@ -161,7 +164,7 @@ func TestTheOthersAreServedWhileOneFloods(t *testing.T) {
 	status, _ = ask("POST", "/fast", "one")
 	require.Equal(t, 200, status, "writes do not wait for reads")
 	require.Equal(t, 2.0, gauge(t, reg, "api_inbound_requests_in_flight", "reads"))
-	close(open)
+	release()
 	require.Equal(t, []int{200, 200}, []int{<-served, <-served})
 	status, _ = ask("GET", "/fast", "one")
 	require.Equal(t, 200, status)

@@ -72,6 +72,37 @@ func TestOneTenantsFloodDoesNotHoldUpTheOthers(t *testing.T) {
 	require.Zero(t, l.serving+l.waiting+l.ready.Len())
 }
 
+func TestTenantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	l := newLane("reads", 2, 2, 10)
+	require.True(t, l.enter(t.Context(), "flood", 0))
+	require.True(t, l.enter(t.Context(), "flood", 0))
+	calm := []<-chan struct{}{queueUp(t, l, "calm"), queueUp(t, l, "calm")}
+	flood := []<-chan struct{}{queueUp(t, l, "flood"), queueUp(t, l, "flood")}
+	for i, next := range []<-chan struct{}{calm[0], flood[0], calm[1], flood[1]} {
+		l.leave([]string{"flood", "flood", "calm", "flood"}[i])
+		wait(t, next)
+	}
+}
+
+// Patience ends, and the turn comes before the waiting one has noticed.
+func TestATurnThatComesAtTheLastMomentCounts(t *testing.T) {
+	t.Parallel()
+	l := newLane("reads", 1, 1, 10)
+	require.True(t, l.enter(t.Context(), "a", 0))
+	entered := make(chan bool, 1)
+	const patience = 200 * time.Millisecond
+	go func() { entered <- l.enter(t.Context(), "b", patience) }()
+	require.Eventually(t, func() bool { _, waiting := l.count(); return waiting == 1 }, long, time.Millisecond)
+	l.mu.Lock()
+	<-time.After(2 * patience) // it cannot give up its place now
+	l.serving--
+	l.tenants["a"].serving--
+	l.serveNext()
+	l.mu.Unlock()
+	require.True(t, <-entered)
+}
+
 func TestNobodyWaitsForEver(t *testing.T) {
 	t.Parallel()
 	l := newLane("writes", 1, 1, 1)
