@@ -136,6 +136,8 @@ func (c *call) suffer(f *armed) {
 		c.send(cmp.Or(f.Target, LinkLocal))
 	case Lag:
 		c.lag(f)
+	case Poison:
+		c.poison(f.draw)
 	}
 }
 

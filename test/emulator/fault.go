@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 )
 
@@ -26,6 +27,7 @@ const (
 	Oversize    Mode = "oversize"     // no effect, 200 with JSON of ten MiB
 	Redirect    Mode = "redirect"     // no effect, 307 to Target
 	Lag         Mode = "lag"          // reads show what was so up to Delay ago
+	Poison      Mode = "poison"       // effect, and a reply in which one value is hostile; Seed chooses
 )
 
 // Fault is one way to fail. It concerns the requests whose method (empty: any)
@@ -90,6 +92,9 @@ type armed struct {
 	path    *regexp.Regexp
 	chance  *rand.Rand
 	cleared chan struct{}
+
+	drawing sync.Mutex
+	poisons *rand.Rand
 }
 
 func arm(f Fault) (*armed, error) {
@@ -98,7 +103,7 @@ func arm(f Fault) (*armed, error) {
 		return nil, fmt.Errorf("reading the path of a fault: %w", err)
 	}
 	switch f.Mode {
-	case Before, After, ResetBefore, ResetAfter, Hang, HangAfter, Twice, Garbage, Oversize, Redirect:
+	case Before, After, ResetBefore, ResetAfter, Hang, HangAfter, Twice, Garbage, Oversize, Redirect, Poison:
 	case Slow, Lag:
 		if f.Delay <= 0 {
 			return nil, fmt.Errorf("mode %q needs a delay", f.Mode)
@@ -113,7 +118,7 @@ func arm(f Fault) (*armed, error) {
 		return nil, fmt.Errorf("status, times or probability of the fault is out of range")
 	}
 	seed := uint64(f.Seed)
-	return &armed{Fault: f, path: path, chance: rand.New(rand.NewPCG(seed, seed)), cleared: make(chan struct{})}, nil
+	return &armed{Fault: f, path: path, chance: rand.New(rand.NewPCG(seed, seed)), cleared: make(chan struct{}), poisons: rand.New(rand.NewPCG(seed, ^seed))}, nil
 }
 
 // Inject arms a fault. Faults are asked in the order of their injection; the
@@ -162,6 +167,13 @@ func (e *Emulated) Faults() []Fault {
 		}
 	}
 	return left
+}
+
+// draw is the fault's own chance, which several calls may ask at once.
+func (a *armed) draw(n int) int {
+	a.drawing.Lock()
+	defer a.drawing.Unlock()
+	return a.poisons.IntN(n)
 }
 
 // fire gives the fault that this request meets, nil for none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/Nerzal/gocloak/v13"
@@ -192,8 +193,14 @@ func (a *Admin) credential(ctx context.Context, doing, id string,
 	if gocloak.PString(reply.Value) == "" {
 		return "", fmt.Errorf("%s: %w: the reply has none", doing, ErrUnavailable)
 	}
+	if !secretShape.MatchString(*reply.Value) {
+		return "", fmt.Errorf("%s: %w: the reply has none that can be used", doing, ErrUnavailable)
+	}
 	return log.Secret(*reply.Value), nil
 }
+
+// secretShape is what a secret may consist of: what fits into a header, a form and a property file.
+var secretShape = regexp.MustCompile(`^[!-~]{1,512}$`)
 
 func clientOf(c *gocloak.Client) Client {
 	out := Client{Attributes: map[string]string{}}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ func (c *Client) Cluster(ctx context.Context, id string) (Cluster, error) {
 	}, nil
 }
 
+// hostName is what a DNS name looks like: it becomes a part of host names of ours.
+var hostName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?){1,10}$`)
+
 // DefaultIngressDNS gives the DNS name of the cluster's default ingress, such as
 // apps.mk-one.example.test. A cluster that has none yet is ErrNotFound.
 func (c *Client) DefaultIngressDNS(ctx context.Context, id string) (string, error) {
@@ -94,6 +98,9 @@ func (c *Client) DefaultIngressDNS(ctx context.Context, id string) (string, erro
 	}
 	for _, ingress := range answer.Items().Slice() {
 		if ingress.Default() && ingress.DNSName() != "" {
+			if !hostName.MatchString(ingress.DNSName()) {
+				return "", fmt.Errorf("reading the default ingress: %w: its DNS name is none", ErrUnavailable)
+			}
 			return ingress.DNSName(), nil
 		}
 	}

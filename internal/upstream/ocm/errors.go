@@ -1,8 +1,10 @@
 package ocm
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 
 	sdkerrors "github.com/openshift-online/ocm-sdk-go/errors"
@@ -36,7 +38,18 @@ func Check(doing string, answer Answer, err error) error {
 	if err == nil {
 		return fmt.Errorf("%s: %w: status %d", doing, kindOf(status), status)
 	}
+	if !tellable(err) {
+		return fmt.Errorf("%s: %w: the reply cannot be read", doing, kindOf(status))
+	}
 	return fmt.Errorf("%s: %w: %w", doing, kindOf(status), err)
+}
+
+// tellable says whether an error may be shown. The SDK's decoder shows a part of
+// the reply in its errors, and a reply may hold the secret of an agent.
+func tellable(err error) bool {
+	var told *sdkerrors.Error
+	var wire net.Error // also the errors of net/url
+	return errors.As(err, &told) || errors.As(err, &wire) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func kindOf(status int) error {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -185,11 +186,17 @@ func (c *Client) change(ctx context.Context, changes []types.Change) (string, er
 		c.forgetZone(zone, err)
 		return "", err
 	}
-	if out.ChangeInfo == nil || aws.ToString(out.ChangeInfo.Id) == "" {
+	if out.ChangeInfo == nil {
 		return "", errNoDocument
 	}
-	return strings.TrimPrefix(aws.ToString(out.ChangeInfo.Id), "/change/"), nil
+	id := strings.TrimPrefix(aws.ToString(out.ChangeInfo.Id), "/change/")
+	if !changeID.MatchString(id) { // it is stored, and a part of later paths
+		return "", errNoDocument
+	}
+	return id, nil
 }
+
+var changeID = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
 // forgetZone drops the kept id when the zone is gone, as it may have been made anew.
 func (c *Client) forgetZone(zone string, err error) {
