@@ -7,7 +7,9 @@ package ams
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
@@ -58,11 +60,16 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 	}
 	for _, account := range answer.Items().Slice() {
 		if account.Username() == username { // whatever the search made of the name
+			if !accountID.MatchString(account.ID()) { // it is stored, and goes into tokens
+				return Account{}, false, fmt.Errorf("searching an account: %w: the reply has no usable id", ocm.ErrUnavailable)
+			}
 			return toAccount(account), true, nil
 		}
 	}
 	return Account{}, false, nil
 }
+
+var accountID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // CurrentAccount gives the account that the service runs as.
 func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {
