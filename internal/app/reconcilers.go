@@ -25,7 +25,9 @@ func (a *App) kafkaLoops() []reconcile.Loop {
 		Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, DNS: a.upstreams.dns, SSO: a.upstreams.sso,
 		Timing: kafkawork.Timing{Tick: tick, Item: itemDeadline, Doubt: doubtOfCalls, Sweep: sweepInterval},
 	}
-	return append(kafkawork.New(deps).Loops(), serviceaccountwork.Sweeper(d.accounts, tick))
+	return append(kafkawork.New(deps).Loops(), serviceaccountwork.Loops(d.accounts, serviceaccountwork.Timing{
+		Tick: tick, Sweep: sweepInterval, Kept: a.config.Kafka.DeletedRetention,
+	})...)
 }
 
 func (a *App) clusterLoops() []reconcile.Loop {

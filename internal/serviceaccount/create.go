@@ -52,7 +52,7 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (A
 	return made, nil
 }
 
-// admit records the intent if the organisation may have one more account. The lock
+// admit records the intent, with its call as begun, if the organisation may have one more account. The lock
 // makes those wait who would count the same rows; the list of the SSO is read
 // before it, because no transaction may wait for a remote call.
 func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent) error {
@@ -71,7 +71,7 @@ func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent)
 				return err
 			}
 		}
-		return ledger.Want(tx, now, intent)
+		return ledger.Begin(tx, now, intent)
 	})
 }
 

@@ -3,6 +3,7 @@ package serviceaccount
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
@@ -64,18 +65,72 @@ func (s *Service) Sweep(ctx context.Context, tx db.TxFunc, clientID string) erro
 	if err != nil || !found {
 		return err
 	}
-	existed, err := s.Provider.Delete(ctx, clientID)
-	if err != nil {
+	if err := s.removeLeft(ctx, clientID); err != nil {
 		return err
 	}
-	if existed {
-		s.Logger.WarnContext(ctx, "removed a service account that was left half way", "client_id", clientID)
-	}
-	err = tx(ctx, func(tx db.Tx) error { return ledger.Mark(tx, s.Clock(), intent.ID, ledger.Gone, nil) })
+	err = tx(ctx, func(tx db.Tx) error {
+		if intent.Calls > 0 { // nobody saw it end: its process may be paused, not dead
+			return ledger.MarkInDoubt(tx, s.Clock(), intent.ID, nil)
+		}
+		return ledger.Mark(tx, s.Clock(), intent.ID, ledger.Gone, nil)
+	})
 	if errors.Is(err, ledger.ErrUnknown) {
 		return nil
 	}
 	return err
+}
+
+func (s *Service) removeLeft(ctx context.Context, clientID string) error {
+	existed, err := s.Provider.Delete(ctx, clientID)
+	if existed {
+		s.Logger.WarnContext(ctx, "removed a service account that was left half way", "client_id", clientID)
+	}
+	return err
+}
+
+const (
+	// doubtedFor is how long is looked again for what a paused process may still make.
+	doubtedFor = time.Hour
+	// doubtedAtOnce bounds one round; the next goes on where it ended.
+	doubtedAtOnce = 500
+	// purgedAtOnce keeps each transaction of the purge short.
+	purgedAtOnce = 1000
+)
+
+// SweepDoubted removes what a call made that everybody had given up, after its
+// intent was closed because nothing was there. No customer was given it: what was
+// closed can never be marked as created. It begins after the intent that a round
+// before ended with, and gives the one for the next.
+func (s *Service) SweepDoubted(ctx context.Context, after ledger.Intent) (last ledger.Intent, err error) {
+	doubted, err := ledger.NewStore(s.DB).ClosedInDoubt(ctx, ownerKind, s.Clock().Add(-doubtedFor), after, doubtedAtOnce)
+	if err != nil {
+		return after, err
+	}
+	if len(doubted) == doubtedAtOnce { // the next round goes on behind them, whatever comes of these
+		last = doubted[len(doubted)-1]
+	}
+	var problems []error
+	for _, in := range doubted { // one that cannot be removed does not keep the others
+		problems = append(problems, s.removeLeft(ctx, in.Key))
+		if ctx.Err() != nil { // the rest would fail too, one by one
+			break
+		}
+	}
+	return last, errors.Join(problems...)
+}
+
+// Purge forgets what is gone for that long. Zero keeps it for ever.
+func (s *Service) Purge(ctx context.Context, tx db.TxFunc, kept time.Duration) error {
+	for removed := purgedAtOnce; kept > 0 && removed == purgedAtOnce; {
+		err := tx(ctx, func(tx db.Tx) (err error) {
+			removed, err = ledger.PurgeGone(tx, ownerKind, s.Clock().Add(-kept), purgedAtOnce)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SweepFailed notes that an account could not be removed yet. It is overdue again

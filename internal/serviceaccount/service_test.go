@@ -2,6 +2,7 @@ package serviceaccount_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -418,4 +419,53 @@ func TestDeletingTogether(t *testing.T) {
 	all.Wait()
 	require.Empty(t, w.atSSO())
 	require.Equal(t, []ledger.State{ledger.Gone}, w.states(t, alice.OrgID))
+}
+
+// TestWhatAPausedProcessMakesIsRemoved is a process that was paused before its
+// call, and died right after it, when everybody had given the call up.
+func TestWhatAPausedProcessMakesIsRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var late serviceaccount.Account
+	paused := w.with(func(p serviceaccount.Provider) serviceaccount.Provider {
+		return before{p, func(wanted serviceaccount.Account) { late = wanted }}
+	})
+	_, err := paused.Create(w.ctx, alice, serviceaccount.Request{Name: "billing"})
+	require.ErrorIs(t, err, errPaused)
+	w.later(2 * time.Minute)
+	require.Equal(t, 1, w.sweep(t))
+	require.Equal(t, []ledger.State{ledger.Gone}, w.states(t, alice.OrgID))
+
+	appear := func() {
+		_, err := w.Provider.Create(w.ctx, late)
+		require.NoError(t, err)
+	}
+	appear()
+	w.sweepDoubted(t)
+	require.Empty(t, w.atSSO())
+	w.later(50 * time.Minute)
+	appear()
+	w.sweepDoubted(t)
+	require.Empty(t, w.atSSO())
+	require.Zero(t, w.sweep(t))
+
+	mine := w.create(t, alice, "in-use")
+	w.sweepDoubted(t)
+	require.Equal(t, []string{mine.ClientID}, w.atSSO())
+	w.later(31 * 24 * time.Hour)
+	w.sweepDoubted(t)
+	require.Equal(t, []ledger.State{ledger.Created}, w.states(t, alice.OrgID), "what is gone for long is forgotten")
+}
+
+// before is a provider whose creations never happen: their process is paused.
+type before struct {
+	serviceaccount.Provider
+	note func(wanted serviceaccount.Account)
+}
+
+var errPaused = errors.New("paused")
+
+func (p before) Create(_ context.Context, a serviceaccount.Account) (serviceaccount.Account, error) {
+	p.note(a)
+	return serviceaccount.Account{}, errPaused
 }

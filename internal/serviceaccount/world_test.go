@@ -51,6 +51,7 @@ type world struct {
 	emulated *emulator.Emulated
 	ahead    *atomic.Int64 // of the real clock
 	sweeper  reconcile.Loop
+	doubts   reconcile.Loop
 }
 
 func newWorld(t *testing.T, clients ...sso.Client) world {
@@ -79,9 +80,10 @@ func newWorld(t *testing.T, clients ...sso.Client) world {
 		Clock:  func() time.Time { return clock.System().Add(time.Duration(ahead.Load())) },
 		Logger: slog.New(slog.DiscardHandler),
 	})
+	loops := serviceaccountwork.Loops(s, serviceaccountwork.Timing{Tick: time.Minute, Sweep: time.Minute, Kept: 30 * 24 * time.Hour})
 	return world{
 		Service: s, ctx: ctx, url: url, sso: service, emulated: emulated, ahead: ahead,
-		sweeper: serviceaccountwork.Sweeper(s, time.Minute),
+		sweeper: loops[0], doubts: loops[1],
 	}
 }
 
@@ -137,6 +139,13 @@ func (w world) sweep(t *testing.T) int {
 		}
 	}
 	return len(keys)
+}
+
+// sweepDoubted does what the engine does with the loop of doubts.
+func (w world) sweepDoubted(t *testing.T) {
+	t.Helper()
+	_, err := w.doubts.Work(w.ctx, w.DB.Tx, "doubts")
+	require.NoError(t, err)
 }
 
 func (w world) record(t *testing.T, in ledger.Intent) {

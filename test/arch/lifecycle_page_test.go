@@ -16,7 +16,6 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster/clusterwork"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkawork"
-	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccountwork"
 )
@@ -153,7 +152,7 @@ func TestLoopsOfTheTablesExist(t *testing.T) {
 func loopNames() []string {
 	var names []string
 	loops := slices.Concat(kafkawork.New(kafkawork.Deps{}).Loops(), clusterwork.New(clusterwork.Deps{}).Loops(),
-		[]reconcile.Loop{serviceaccountwork.Sweeper(&serviceaccount.Service{}, time.Minute)})
+		serviceaccountwork.Loops(&serviceaccount.Service{}, serviceaccountwork.Timing{Tick: time.Minute, Sweep: time.Minute}))
 	for _, l := range loops {
 		names = append(names, l.Name)
 	}

@@ -88,15 +88,14 @@ func (a *Accounts) Create(ctx context.Context, account serviceaccount.Account) (
 	return out, nil
 }
 
-// failedStep is the code of the call that failed while an account was made. The
-// client names its calls in words only; the tests pin that the words are known.
+// failedStep is the code of the call that failed while an account was made.
 func failedStep(err error) apierr.Code {
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, "reading the secret of an SSO client"):
+	switch {
+	case errors.Is(err, keycloak.StepSecret):
 		return apierr.SSOSecretNotObtained
-	case strings.HasPrefix(text, "reading a service account's user"):
+	case errors.Is(err, keycloak.StepUser):
 		return apierr.AccountNotObtained
-	case strings.HasPrefix(text, "finding an SSO client"):
+	case errors.Is(err, keycloak.StepFind):
 		return apierr.General
 	}
 	return apierr.AccountNotCreated

@@ -45,7 +45,7 @@ func (a *Admin) Find(ctx context.Context, clientID string) (Client, error) {
 }
 
 func (a *Admin) find(ctx context.Context, clientID string) (*gocloak.Client, error) {
-	all, err := call(ctx, a, "finding an SSO client", func(ctx context.Context, token string) ([]*gocloak.Client, error) {
+	all, err := call(ctx, a, StepFind, func(ctx context.Context, token string) ([]*gocloak.Client, error) {
 		return a.sdk.GetClients(ctx, token, a.realm.Name, gocloak.GetClientsParams{ClientID: &clientID})
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func (a *Admin) DeleteByID(ctx context.Context, id string) (existed bool, err er
 
 // Secret reads the client's secret.
 func (a *Admin) Secret(ctx context.Context, id string) (log.Secret, error) {
-	return a.credential(ctx, "reading the secret of an SSO client", id, a.sdk.GetClientSecret)
+	return a.credential(ctx, StepSecret, id, a.sdk.GetClientSecret)
 }
 
 // Regenerate replaces the client's secret and gives the new one. The old one ends at once.
@@ -178,11 +178,11 @@ func (a *Admin) Regenerate(ctx context.Context, id string) (log.Secret, error) {
 	return a.credential(ctx, "replacing the secret of an SSO client", id, a.sdk.RegenerateClientSecret)
 }
 
-func (a *Admin) credential(ctx context.Context, doing, id string,
+func (a *Admin) credential(ctx context.Context, doing Step, id string,
 	ask func(ctx context.Context, token, realm, id string) (*gocloak.CredentialRepresentation, error),
 ) (log.Secret, error) {
 	if id == "" {
-		return "", fmt.Errorf("%s: %w", doing, ErrNotFound)
+		return "", fmt.Errorf("%w: %w", doing, ErrNotFound)
 	}
 	reply, err := call(ctx, a, doing, func(ctx context.Context, token string) (*gocloak.CredentialRepresentation, error) {
 		return ask(ctx, token, a.realm.Name, url.PathEscape(id))
@@ -191,7 +191,7 @@ func (a *Admin) credential(ctx context.Context, doing, id string,
 		return "", err
 	}
 	if gocloak.PString(reply.Value) == "" {
-		return "", fmt.Errorf("%s: %w: the reply has none", doing, ErrUnavailable)
+		return "", fmt.Errorf("%w: %w: the reply has none", doing, ErrUnavailable)
 	}
 	if !secretShape.MatchString(*reply.Value) {
 		return "", fmt.Errorf("%s: %w: the reply has none that can be used", doing, ErrUnavailable)

@@ -166,14 +166,14 @@ func (a *Admin) ensureClaims(ctx context.Context, id string, claims map[string]s
 	if len(claims) == 0 {
 		return nil
 	}
-	user, err := call(ctx, a, "reading a service account's user", func(ctx context.Context, token string) (*gocloak.User, error) {
+	user, err := call(ctx, a, StepUser, func(ctx context.Context, token string) (*gocloak.User, error) {
 		return a.sdk.GetClientServiceAccount(ctx, token, a.realm.Name, id)
 	})
 	if err != nil {
 		return err
 	}
 	if gocloak.PString(user.ID) == "" {
-		return fmt.Errorf("reading a service account's user: %w: the reply has no id", ErrUnavailable)
+		return fmt.Errorf("%w: %w: the reply has no id", StepUser, ErrUnavailable)
 	}
 	attributes := map[string][]string{}
 	if user.Attributes != nil {

@@ -18,20 +18,34 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 )
 
+// Step is what a call is for, as its failure says it. Those below can be told apart
+// with errors.Is.
+type Step string
+
+// The steps of Ensure that its callers tell apart.
+const (
+	StepFind   Step = "finding an SSO client"
+	StepUser   Step = "reading a service account's user"
+	StepSecret Step = "reading the secret of an SSO client"
+)
+
+// Error is the step in words.
+func (s Step) Error() string { return string(s) }
+
 // classify gives the failure of a call its kind. A reply that is none of the
 // kinds keeps only its text: trying again would not help.
-func classify(ctx context.Context, doing string, err error) error {
+func classify(ctx context.Context, doing Step, err error) error {
 	if err == nil {
 		return nil
 	}
 	if cause := ctx.Err(); cause != nil {
 		// The SDK keeps only the text of a transport error, so the cause is added again.
-		return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, cause)
+		return fmt.Errorf("%w: %w: %w", doing, ErrUnavailable, cause)
 	}
 	if kind := kindOf(err); kind != nil {
-		return fmt.Errorf("%s: %w: %w", doing, kind, err)
+		return fmt.Errorf("%w: %w: %w", doing, kind, err)
 	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return fmt.Errorf("%w: %w", doing, err)
 }
 
 func kindOf(err error) error {

@@ -101,19 +101,19 @@ func (a *Admin) login(clientID string, secret log.Secret) func(context.Context) 
 
 // call makes one call with a deadline and a good token. A refused token is
 // replaced once: the server may have been restarted with other keys.
-func call[T any](ctx context.Context, a *Admin, doing string, do func(ctx context.Context, token string) (T, error)) (T, error) {
+func call[T any](ctx context.Context, a *Admin, doing Step, do func(ctx context.Context, token string) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var none T
 	token, err := a.tokens.get(ctx)
 	if err != nil {
-		return none, fmt.Errorf("%s: %w", doing, err)
+		return none, fmt.Errorf("%w: %w", doing, err)
 	}
 	result, err := do(ctx, token.Reveal())
 	if refused(err) {
 		a.tokens.drop(token)
 		if token, err = a.tokens.get(ctx); err != nil {
-			return none, fmt.Errorf("%s: %w", doing, err)
+			return none, fmt.Errorf("%w: %w", doing, err)
 		}
 		result, err = do(ctx, token.Reveal())
 	}
