@@ -15,6 +15,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
 	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 )
 
 const (
@@ -148,7 +149,7 @@ func (g *Guard) Authorize(r *http.Request, template string) (context.Context, er
 	case rule.Audience == Agent:
 		return ctx, g.admitAgent(ctx, who, variable(template, r.URL.Path))
 	default:
-		return ctx, g.admitUser(ctx, who, rule)
+		return WithToken(ctx, log.Secret(token)), g.admitUser(ctx, who, rule)
 	}
 }
 

@@ -7,7 +7,11 @@
 // route without a line in the table is refused.
 package access
 
-import "context"
+import (
+	"context"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/log"
+)
 
 // Identity is the verified caller of a request.
 type Identity struct {
@@ -30,4 +34,18 @@ func With(ctx context.Context, id Identity) context.Context {
 func From(ctx context.Context) Identity {
 	id, _ := ctx.Value(identityKey{}).(Identity)
 	return id
+}
+
+type tokenKey struct{}
+
+// WithToken gives a context that carries the token of the request.
+func WithToken(ctx context.Context, token log.Secret) context.Context {
+	return context.WithValue(ctx, tokenKey{}, token)
+}
+
+// TokenFrom gives the verified token of the request, for calls in the caller's own
+// name. It is empty where no customer is calling.
+func TokenFrom(ctx context.Context) log.Secret {
+	token, _ := ctx.Value(tokenKey{}).(log.Secret)
+	return token
 }

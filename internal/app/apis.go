@@ -11,6 +11,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster/clusterhttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/config"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkahttp"
@@ -130,7 +131,7 @@ func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
 	server := publicServer{
 		Public:        metadatahttp.New(a.commit),
 		kafkaPublic:   &kafkaPublic{kafkahttp.NewPublic(a.domain.kafkas, a.config.Kafka.BrowserURL)},
-		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.ssoProvider())},
+		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.config.ServiceAccount.PageSize, a.ssoProvider())},
 	}
 	strict := public.NewStrictHandlerWithOptions(server, nil, public.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
@@ -155,18 +156,19 @@ func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {
 }
 
 func (a *App) ssoProvider() serviceaccounthttp.SSO {
-	realm := a.upstreams.sso.Realm()
+	realm := a.config.SSO.Realm()
 	return serviceaccounthttp.SSO{
-		Name: "mas_sso", BaseURL: realm.BaseURL, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
+		Name: a.config.SSO.Provider, BaseURL: realm.BaseURL, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
 	}
 }
 
 // agentSettings is what every instance is told of the SSO and of its owners.
 func (a *App) agentSettings() kafkahttp.AgentSettings {
-	realm, k := a.upstreams.sso.Realm(), a.config.Kafka
+	realm, k := a.config.SSO.Realm(), a.config.Kafka
 	return kafkahttp.AgentSettings{
 		Build: a.commit, Auth: k.EnableAuth, TokenURL: realm.TokenURL(), JWKSURL: realm.CertsURL(), Issuer: realm.Issuer(),
 		UserNameClaim: k.UserNameClaim, FallbackUserClaim: k.FallbackUserClaim, TLSTrustedCert: a.domain.ssoCertificate,
 		FurtherOwners: a.domain.furtherOwners, MaxSessionLifetime: kafka.SessionLifetime,
+		CanariesByID: a.config.SSO.Provider == config.RedHatSSO,
 	}
 }

@@ -9,12 +9,15 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
+	"github.com/kas-fleet/kas-fleet-manager/internal/config"
 	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
-	ssoaccounts "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/keycloak"
+	accountsinrealm "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/keycloak"
+	accountsatsso "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/redhatsso"
+	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccounthttp"
 )
 
 // domain is the aggregates with what they decide by.
@@ -31,7 +34,8 @@ type domain struct {
 	clusters       *cluster.Service
 	clusterStore   *cluster.Store
 	clusterMetrics *cluster.Metrics
-	accounts       *serviceaccount.Service
+	accounts       serviceaccounthttp.Accounts
+	kept           *serviceaccount.Service // the same; nil where the SSO keeps the accounts
 	exempt         *configfile.Live[serviceaccount.Exempt]
 }
 
@@ -64,6 +68,9 @@ func (a *App) readFiles(context.Context) error {
 			return fmt.Errorf("kafka-owner-list-file: %w", err)
 		}
 	}
+	if c.SSO.Provider != config.MasSSO {
+		return nil // a CA of its own is for the realm that is administered
+	}
 	certificate, err := os.ReadFile(configfile.Path(c.SSO.Admin.CAFile))
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("mas-sso-cert-file: %w", err)
@@ -95,15 +102,20 @@ func (a *App) openKafkas(context.Context) error {
 }
 
 func (a *App) openAccounts(context.Context) error {
-	a.domain.accounts = serviceaccount.NewService(serviceaccount.Deps{
-		DB: a.db, Provider: ssoaccounts.New(a.upstreams.sso), Config: a.config.ServiceAccount, Exempt: a.domain.exempt,
+	if a.upstreams.sso != nil {
+		a.domain.accounts = accountsatsso.New(a.upstreams.sso, a.logger)
+		return nil
+	}
+	a.domain.kept = serviceaccount.NewService(serviceaccount.Deps{
+		DB: a.db, Provider: accountsinrealm.New(a.upstreams.admin), Config: a.config.ServiceAccount, Exempt: a.domain.exempt,
 		Clock: clock.System, Logger: a.logger,
 	})
+	a.domain.accounts = a.domain.kept
 	return nil
 }
 
 func (a *App) openGuard(context.Context) (err error) {
-	realm := a.upstreams.sso.Realm()
+	realm := a.config.SSO.Realm()
 	a.domain.guard, err = access.New(a.config.Access, access.Surroundings{
 		SSO:      access.KeycloakRealm(realm.BaseURL, realm.Name),
 		ClientOf: a.domain.clusterStore.ClientOf,

@@ -22,10 +22,14 @@ func (a *App) kafkaLoops() []reconcile.Loop {
 	d, tick := &a.domain, a.config.Reconcile.Tick
 	deps := kafkawork.Deps{
 		Store: d.kafkaStore, Clusters: d.clusterStore, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring, Config: a.config.Kafka,
-		Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, DNS: a.upstreams.dns, SSO: a.upstreams.sso,
+		Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, DNS: a.upstreams.dns, Robots: a.upstreams.robots,
 		Timing: kafkawork.Timing{Tick: tick, Item: itemDeadline, Doubt: doubtOfCalls, Sweep: sweepInterval},
 	}
-	return append(kafkawork.New(deps).Loops(), serviceaccountwork.Loops(d.accounts, serviceaccountwork.Timing{
+	loops := kafkawork.New(deps).Loops()
+	if d.kept == nil {
+		return loops
+	}
+	return append(loops, serviceaccountwork.Loops(d.kept, serviceaccountwork.Timing{
 		Tick: tick, Sweep: sweepInterval, Kept: a.config.Kafka.DeletedRetention,
 	})...)
 }
@@ -35,7 +39,7 @@ func (a *App) clusterLoops() []reconcile.Loop {
 	return clusterwork.New(clusterwork.Deps{
 		Store: d.clusterStore, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring, Config: a.config.Cluster, File: d.clusterFile.Get,
 		Regions: d.rules.Get().Catalog, Used: d.kafkaStore.UnitsByCluster, Metrics: d.clusterMetrics, Clock: clock.System, Logger: a.logger,
-		SSO: a.upstreams.sso, OCM: a.upstreams.ocm,
+		Robots: a.upstreams.robots, Issuer: a.config.SSO.Realm().Issuer(), OCM: a.upstreams.ocm,
 		Timing: clusterwork.Timing{Tick: a.config.Reconcile.Tick, Item: itemDeadline},
 	}).Loops()
 }

@@ -7,29 +7,35 @@ import (
 
 	"github.com/getsentry/sentry-go"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/config"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
+	robotsinrealm "github.com/kas-fleet/kas-fleet-manager/internal/robot/keycloak"
+	robotsatsso "github.com/kas-fleet/kas-fleet-manager/internal/robot/redhatsso"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/redhatsso"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
 
 // upstreams are the clients of the systems around us. None is called here: a
 // replica starts while they are down.
 type upstreams struct {
-	sso *keycloak.Admin
-	dns *route53.Client // nil where no CNAME records are written
-	ocm *ocm.Client
-	ams *ams.Client
+	admin  *keycloak.Admin   // nil unless the fleet manager administers the SSO's realm …
+	sso    *redhatsso.Client // … and nil unless the SSO has an API for accounts
+	robots robot.Accounts    // at either of them
+	dns    *route53.Client   // nil where no CNAME records are written
+	ocm    *ocm.Client
+	ams    *ams.Client
 }
 
 func (a *App) openUpstreams(context.Context) (err error) {
 	c := a.config
-	if a.upstreams.sso, err = keycloak.New(c.SSO.Admin); err != nil {
+	if err := a.openSSO(); err != nil {
 		return err
 	}
-	a.closers = append(a.closers, func() error { a.upstreams.sso.Close(); return nil })
 	if c.Kafka.EnableCNAMEs {
 		if a.upstreams.dns, err = route53.New(c.Route53); err != nil {
 			return err
@@ -43,6 +49,25 @@ func (a *App) openUpstreams(context.Context) (err error) {
 		return err
 	}
 	a.closers = append(a.closers, a.upstreams.ams.Close)
+	return nil
+}
+
+// openSSO makes the client of the one kind of SSO that is used.
+func (a *App) openSSO() (err error) {
+	u, c := &a.upstreams, &a.config.SSO
+	if c.Provider == config.RedHatSSO {
+		if u.sso, err = redhatsso.New(c.RedHat); err != nil {
+			return err
+		}
+		u.robots = robotsatsso.New(u.sso)
+		a.closers = append(a.closers, func() error { u.sso.Close(); return nil })
+		return nil
+	}
+	if u.admin, err = keycloak.New(c.Admin); err != nil {
+		return err
+	}
+	u.robots = robotsinrealm.New(u.admin)
+	a.closers = append(a.closers, func() error { u.admin.Close(); return nil })
 	return nil
 }
 

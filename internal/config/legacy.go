@@ -18,15 +18,15 @@ const unusedGroup = "Accepted without effect"
 
 // Why a flag has no effect.
 const (
-	noGlog      = "log lines are JSON on standard error; use log-level"
-	noTLS       = "certificates of instances are not managed yet"
-	noCreation  = "clusters are not created yet"
-	noTerraform = "operators are not installed by this service yet, save for the fleetshard add-on"
-	noScaling   = "clusters are not scaled yet"
-	noMetrics   = "metrics of instances are not served yet"
-	noRedHatSSO = "only Keycloak is supported"
-	noAdmin     = "the admin API is not served yet"
-	noMock      = "there is no mock mode; `make run` starts a sandbox of everything outside"
+	noGlog       = "log lines are JSON on standard error; use log-level"
+	noTLS        = "certificates of instances are not managed yet"
+	noCreation   = "clusters are not created yet"
+	noTerraform  = "operators are not installed by this service yet, save for the fleetshard add-on"
+	noScaling    = "clusters are not scaled yet"
+	noMetrics    = "metrics of instances are not served yet"
+	noSpecialOrg = "which organisation the fleet manager itself belongs to is a matter of the SSO"
+	noAdmin      = "the admin API is not served yet"
+	noMock       = "there is no mock mode; `make run` starts a sandbox of everything outside"
 )
 
 // unused is a flag without effect: its name and its type, b for a boolean.
@@ -70,12 +70,9 @@ func unusedFlags() []unused {
 		{"observability-cloudwatchlogging-enable", "bool", noMetrics},
 		{"observability-cloudwatchlogging-config-file-path", "string", noMetrics},
 
-		{"redhat-sso-base-url", "string", noRedHatSSO}, {"redhat-sso-scope", "string", noRedHatSSO},
-		{"redhat-sso-client-id-file", "string", noRedHatSSO}, {"redhat-sso-client-secret-file", "string", noRedHatSSO},
-
 		{"mas-sso-debug", "bool", "requests to the SSO server hold secrets and are never logged"},
 
-		{"sso-special-management-org-id", "string", noRedHatSSO},
+		{"sso-special-management-org-id", "string", noSpecialOrg},
 
 		{"admin-api-sso-endpoint-uri", "string", "the issuer is made of admin-api-sso-base-url and admin-api-sso-realm"},
 		{"admin-authz-config-file", "string", noAdmin},

@@ -56,13 +56,13 @@ func TestIDs(t *testing.T) {
 		strings.ToUpper(id): apierr.AccountIDMalformed, strings.Repeat("x", 36): apierr.AccountIDMalformed,
 		id[:35] + "\n": apierr.AccountIDMalformed,
 	} {
-		require.Equal(t, want, codeOf(validateID(value)), "%q", value)
+		require.Equal(t, want, codeOf(CheckID(value)), "%q", value)
 	}
 	for value, want := range map[string]apierr.Code{
 		"srvc-acct-" + id: 0, "": apierr.FieldTooShort, "srvc-acct-" + id + "0": apierr.AccountIDMalformed,
 		"srvc-acct-" + id + "00": apierr.FieldTooLong, id: apierr.AccountIDMalformed, "canary-" + id: apierr.AccountIDMalformed,
 	} {
-		require.Equal(t, want, codeOf(validateClientID(value)), "%q", value)
+		require.Equal(t, want, codeOf(checkClientID(value)), "%q", value)
 	}
 }
 

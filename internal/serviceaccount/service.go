@@ -23,7 +23,7 @@ type Deps struct {
 	Logger   *slog.Logger
 }
 
-// Service is the use cases of service accounts.
+// Service is the use cases of service accounts that the fleet manager keeps itself.
 type Service struct{ Deps }
 
 // NewService makes the use cases.
@@ -45,7 +45,7 @@ func (s *Service) List(ctx context.Context, who access.Identity, offset, limit i
 
 // Find gives the accounts with a client id: one or none.
 func (s *Service) Find(ctx context.Context, who access.Identity, clientID string) ([]Account, error) {
-	if err := validateClientID(clientID); err != nil {
+	if err := checkClientID(clientID); err != nil {
 		return nil, err
 	}
 	found, err := s.Provider.Get(ctx, Ref{ClientID: clientID})
@@ -67,7 +67,7 @@ func (s *Service) Get(ctx context.Context, who access.Identity, id string) (Acco
 }
 
 func (s *Service) get(ctx context.Context, who access.Identity, id string, wanted right) (Account, error) {
-	if err := validateID(id); err != nil {
+	if err := CheckID(id); err != nil {
 		return Account{}, err
 	}
 	found, err := s.Provider.Get(ctx, Ref{ID: id})

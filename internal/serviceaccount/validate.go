@@ -44,21 +44,39 @@ func (r Request) Validate() error {
 	return nil
 }
 
-func validateID(id string) error {
-	return validateKey("id", id, maxID, idPattern)
+// CheckID checks the id of an account.
+func CheckID(id string) error {
+	if err := checkLength("id", id, maxID); err != nil {
+		return err
+	}
+	return checkPattern("id", id, idPattern)
 }
 
-func validateClientID(clientID string) error {
-	return validateKey("client_id", clientID, maxClientID, clientIDPattern)
+// CheckAnyClientID checks a client id that an SSO chose in its own way.
+func CheckAnyClientID(clientID string) error {
+	return checkLength("client_id", clientID, maxClientID)
 }
 
-func validateKey(field, value string, longest int, pattern *regexp.Regexp) error {
+// checkClientID checks a client id that was made here.
+func checkClientID(clientID string) error {
+	if err := CheckAnyClientID(clientID); err != nil {
+		return err
+	}
+	return checkPattern("client_id", clientID, clientIDPattern)
+}
+
+func checkLength(field, value string, longest int) error {
 	switch {
 	case len(value) > longest:
 		return tooLong(field, longest)
 	case value == "":
 		return missing(field)
-	case !pattern.MatchString(value):
+	}
+	return nil
+}
+
+func checkPattern(field, value string, pattern *regexp.Regexp) error {
+	if !pattern.MatchString(value) {
 		return apierr.Newf(apierr.AccountIDMalformed, "%s does not match %s", field, pattern)
 	}
 	return nil

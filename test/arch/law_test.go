@@ -58,7 +58,7 @@ func law() []room {
 		{"lease and engine", packages("internal/lease", "internal/reconcile"), packages("internal/db", "internal/log"),
 			packages(prom, pflag), "how loops run, not what they do"},
 
-		{"access", packages("internal/access"), packages("internal/apierr", "internal/clock", "internal/configfile"),
+		{"access", packages("internal/access"), packages("internal/apierr", "internal/clock", "internal/configfile", "internal/log"),
 			packages("github.com/golang-jwt/jwt/v4", pflag), "who is calling; no right on a single object"},
 		{"catalogue", packages("internal/catalog"), packages("internal/configfile"), packages(pflag, yaml, quantity), "a read model; nothing above it"},
 		{"quota", packages("internal/quota"), packages("internal/apierr", "internal/catalog", "internal/configfile"), packages(pflag, yaml),
@@ -75,14 +75,16 @@ func law() []room {
 			packages("internal/access", "internal/apierr", "internal/clock", "internal/configfile", "internal/db", "internal/ledger", "internal/log"),
 			packages(gorm, pflag, xid, "github.com/google/uuid"), "rules of accounts; the SSO behind them is an adapter's"},
 
-		{"adapters", packages("internal/serviceaccount/keycloak"),
-			packages(itsCore, "internal/apierr", "internal/log", "internal/upstream/keycloak"), nil,
+		{"robots", packages("internal/robot"), packages("internal/log"), nil,
+			"accounts of our machines, in words that the work rooms and two kinds of SSO share"},
+		{"adapters", packages("internal/serviceaccount/keycloak", "internal/serviceaccount/redhatsso", "internal/robot/keycloak", "internal/robot/redhatsso"),
+			packages(itsCore, "internal/access", "internal/apierr", "internal/log", "internal/upstream/keycloak", "internal/upstream/redhatsso"), nil,
 			"one upstream in the words of one core"},
 		{"edge rooms", packages("internal/kafka/kafkahttp", "internal/cluster/clusterhttp", "internal/serviceaccount/serviceaccounthttp", "internal/metadatahttp"),
 			packages(itsCore, "openapi", "pkg/api/*", "internal/access", "internal/apierr", "internal/cluster", "internal/httpx"),
 			packages(quantity, "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"), "the only place where a wire type meets a row; an agent's request names its cluster, hence cluster"},
 		{"work rooms", packages("internal/kafka/kafkawork", "internal/cluster/clusterwork", "internal/serviceaccount/serviceaccountwork"),
-			packages(itsCore, "internal/catalog", "internal/clock", "internal/cluster", "internal/db", "internal/ledger", "internal/reconcile", "internal/upstream/*"),
+			packages(itsCore, "internal/catalog", "internal/clock", "internal/cluster", "internal/db", "internal/ledger", "internal/reconcile", "internal/robot", "internal/upstream/*"),
 			packages(xid), "the only place from which loops call upstreams"},
 
 		{"accounts upstream", packages("internal/upstream/ams"), packages("internal/upstream/ocm"),

@@ -9,7 +9,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
 
@@ -34,7 +34,7 @@ func (w *Work) terraform(ctx context.Context, tx db.TxFunc, c cluster.Cluster) (
 	if err != nil {
 		return 0, err
 	}
-	c, account, err := w.account(ctx, tx, c)
+	c, account, err := w.account(ctx, tx, c, have)
 	if err != nil {
 		return 0, err
 	}
@@ -64,32 +64,55 @@ func (w *Work) record(ctx context.Context, tx db.TxFunc, c cluster.Cluster) ([]l
 	return w.Ledger.Of(ctx, cluster.OwnerKind, string(c.ID))
 }
 
-// account makes sure that the agent's SSO client exists and that the row has its
+// account makes sure that the agent's account exists and that the row has its
 // present secret, whoever changed it: an agent with a dead secret is lost.
-func (w *Work) account(ctx context.Context, tx db.TxFunc, c cluster.Cluster) (cluster.Cluster, cluster.Account, error) {
+func (w *Work) account(ctx context.Context, tx db.TxFunc, c cluster.Cluster, have []ledger.Intent) (cluster.Cluster, cluster.Account, error) {
 	const column = "client_secret"
-	client, err := w.SSO.Ensure(ctx, keycloak.ClientSpec{
-		ClientID: cluster.AgentClientID(c.ProviderID()), Name: cluster.AgentClientID(c.ProviderID()),
-		Description: "agent of data-plane cluster " + c.ProviderID(),
+	known, err := w.Keyring.Open(c.ClientSecret, c.TableName(), column, string(c.ID))
+	if err != nil {
+		w.Logger.ErrorContext(ctx, "stored secret of an agent cannot be read, storing it again", "cluster_id", c.ProviderID(), "error", err)
+		known = ""
+	}
+	intent := agentIntent(have)
+	id, _ := robot.Recall(intent.Detail)
+	agent, err := w.Robots.Ensure(ctx, robot.Spec{
+		Key: cluster.AgentClientID(c.ProviderID()), Name: c.ProviderID(), Description: "agent of data-plane cluster " + c.ProviderID(),
+		Have: robot.Account{ID: id, ClientID: c.ClientID, Secret: known},
 	})
 	if err != nil {
 		return c, cluster.Account{}, err
 	}
-	account := cluster.Account{ClientID: client.ClientID, Secret: client.Secret}
-	known, err := w.Keyring.Open(c.ClientSecret, c.TableName(), column, string(c.ID))
-	if err != nil {
-		w.Logger.ErrorContext(ctx, "stored secret of an agent cannot be read, storing it again", "cluster_id", c.ProviderID(), "error", err)
-	}
-	if err == nil && known == client.Secret && c.ClientID == client.ClientID {
+	account := cluster.Account{ClientID: agent.ClientID, Secret: agent.Secret}
+	if known == agent.Secret && c.ClientID == agent.ClientID && id == agent.ID {
 		return c, account, nil
 	}
-	sealed, err := w.Keyring.Seal(client.Secret, c.TableName(), column, string(c.ID))
+	sealed, err := w.Keyring.Seal(agent.Secret, c.TableName(), column, string(c.ID))
 	if err != nil {
 		return c, cluster.Account{}, err
 	}
-	c, err = w.note(ctx, tx, c, cluster.Columns{"client_id": client.ClientID, column: sealed})
-	c.ClientID, c.ClientSecret = client.ClientID, sealed
+	detail, err := robot.Remember(agent, false)
+	if err != nil {
+		return c, cluster.Account{}, err
+	}
+	err = tx(ctx, func(t db.Tx) error {
+		if err := ledger.Mark(t, w.Clock(), intent.ID, ledger.Created, detail); err != nil {
+			return err
+		}
+		c, err = cluster.Note(t, c, cluster.Columns{"client_id": agent.ClientID, column: sealed}, w.Clock(), "")
+		return err
+	})
+	c.ClientID, c.ClientSecret = agent.ClientID, sealed
 	return c, account, err
+}
+
+// agentIntent is the intent of the agent's account, which was recorded before.
+func agentIntent(have []ledger.Intent) ledger.Intent {
+	for _, in := range have {
+		if in.Kind == cluster.KindSSOClient && in.State != ledger.Gone {
+			return in
+		}
+	}
+	return ledger.Intent{}
 }
 
 // addons installs what is missing, corrects the agent's parameters, and gives
@@ -99,7 +122,7 @@ func (w *Work) addons(ctx context.Context, c cluster.Cluster, account cluster.Ac
 	if err != nil {
 		return nil, err
 	}
-	at := cluster.Endpoints{Issuer: w.SSO.Realm().Issuer(), ControlPlane: w.Config.PublicURL}
+	at := cluster.Endpoints{Issuer: w.Issuer, ControlPlane: w.Config.PublicURL}
 	var params []ocm.Param
 	for _, p := range w.Config.AgentParameters(c.ProviderID(), account, at) {
 		params = append(params, ocm.Param{ID: p.ID, Value: p.Value})

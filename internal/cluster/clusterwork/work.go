@@ -20,7 +20,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
 
@@ -37,7 +37,8 @@ type Deps struct {
 	Metrics *cluster.Metrics
 	Clock   clock.Clock
 	Logger  *slog.Logger
-	SSO     *keycloak.Admin
+	Robots  robot.Accounts
+	Issuer  string // of the robots' tokens
 	OCM     *ocm.Client
 	Timing  Timing
 }

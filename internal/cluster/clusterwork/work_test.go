@@ -21,6 +21,8 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
+	robots "github.com/kas-fleet/kas-fleet-manager/internal/robot/keycloak"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
@@ -122,7 +124,7 @@ func newWorld(t *testing.T, o ocmemulator.Options) *world {
 		Regions: regions, Used: func(context.Context) ([]cluster.Usage, error) {
 			return []cluster.Usage{{ClusterID: clusterID, InstanceType: "standard", Units: 2}}, nil
 		},
-		Metrics: metrics, Clock: clock.System, Logger: logger, SSO: admin, OCM: client,
+		Metrics: metrics, Clock: clock.System, Logger: logger, Robots: robots.New(admin), Issuer: admin.Realm().Issuer(), OCM: client,
 		Timing: clusterwork.Timing{Tick: 50 * time.Millisecond, Item: 10 * time.Second},
 	}
 	return w
@@ -252,7 +254,7 @@ func TestFromTheListToReady(t *testing.T) {
 	require.True(t, made.ServiceAccount)
 	require.Equal(t, made.Secret, secret.Reveal())
 	require.Equal(t, map[string]string{
-		"sso-auth-server-url": w.deps.SSO.Realm().Issuer(), "sso-client-id": agentID, "sso-secret": made.Secret,
+		"sso-auth-server-url": w.deps.Issuer, "sso-client-id": agentID, "sso-secret": made.Secret,
 		"control-plane-url": "https://fleet.example.test", "cluster-id": clusterID, "poll-interval": "15s", "resync-interval": "60s",
 	}, w.parameters())
 	bare, installed := w.ocm.AddonParameters(clusterID, strimzi)
@@ -450,7 +452,7 @@ func TestWhatSomebodyChangedIsPutRight(t *testing.T) {
 	require.NoError(t, w.service.Report(w.ctx, clusterID, ready()))
 	before, _ := w.row()
 	w.ocmWire.ClearJournal()
-	_, err := w.deps.SSO.Delete(w.ctx, agentID)
+	_, err := w.deps.Robots.Delete(w.ctx, robot.Ref{Key: agentID})
 	require.NoError(t, err)
 	require.NoError(t, w.d.Gorm(w.ctx).Exec("UPDATE clusters SET next_attempt_at = now()").Error)
 	c := w.until("it has the new secret", func(c cluster.Cluster) bool { return c.ClientSecret != before.ClientSecret })

@@ -31,6 +31,9 @@ type AgentSettings struct {
 	TLSTrustedCert     string // PEM; empty: the system's authorities
 	FurtherOwners      []string
 	MaxSessionLifetime time.Duration
+	// CanariesByID: the tokens of canaries name the fleet manager's organisation, so
+	// each instance knows its own by the client id.
+	CanariesByID bool
 }
 
 // Agent serves the agents of data-plane clusters.
@@ -178,6 +181,9 @@ func (a *Agent) authenticate(spec *agent.ManagedKafkaSpec, d kafka.Desired) {
 		UserNameClaim: a.settings.UserNameClaim, FallbackUserNameClaim: a.settings.FallbackUserClaim,
 		CustomClaimCheck: claimCheck(d.OrganisationID),
 	}
+	if a.settings.CanariesByID && d.CanaryServiceAccountClientID != "" {
+		spec.OAuth.CustomClaimCheck += " || @.clientId == '" + quoted(d.CanaryServiceAccountClientID) + "'"
+	}
 	if a.settings.TLSTrustedCert != "" {
 		spec.OAuth.TLSTrustedCertificate = &a.settings.TLSTrustedCert
 	}
@@ -194,6 +200,8 @@ func (a *Agent) authenticate(spec *agent.ManagedKafkaSpec, d kafka.Desired) {
 // claimCheck lets in the tokens of one organisation. A quote in the id would
 // end the text inside the condition, so it is escaped as JsonPath has it.
 func claimCheck(organisationID string) string {
-	id := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(organisationID)
+	id := quoted(organisationID)
 	return "@.rh-org-id == '" + id + "'|| @.org_id == '" + id + "'"
 }
+
+func quoted(text string) string { return strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) }

@@ -10,7 +10,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 )
 
 // prepare makes what must exist outside before the agent may take over.
@@ -35,22 +35,26 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	if err := tx(ctx, func(t db.Tx) error { return ledger.Begin(t, w.Clock(), plan.Ensure...) }); err != nil {
 		return 0, err
 	}
-	client, err := w.SSO.Ensure(ctx, canarySpec(k, w.Clock()))
-	if err != nil {
-		return 0, w.refusedOr(ctx, tx, k, w.noteOnBegun(ctx, tx, k, plan.Ensure, err))
-	}
-	sealed, err := w.Keyring.Seal(client.Secret, k.TableName(), kafka.CanarySecretColumn, string(k.ID))
-	if err != nil {
-		return 0, err
-	}
-	// Read before the transaction: a second connection inside it would starve the pool.
+	// Read before the transaction that marks them: a second connection inside it would starve the pool.
 	intents, err := w.openIntents(ctx, k, kafka.KindSSOClient)
 	if err != nil {
 		return 0, err
 	}
-	plan.Set["canary_service_account_client_id"] = client.ClientID
+	spec := canarySpec(k, intents, w.Clock())
+	canary, err := w.Robots.Ensure(ctx, spec)
+	if err != nil {
+		return 0, w.refusedOr(ctx, tx, k, w.noteOnBegun(ctx, tx, k, plan.Ensure, err))
+	}
+	sealed, err := w.Keyring.Seal(canary.Secret, k.TableName(), kafka.CanarySecretColumn, string(k.ID))
+	if err != nil {
+		return 0, err
+	}
+	plan.Set["canary_service_account_client_id"] = canary.ClientID
 	plan.Set[kafka.CanarySecretColumn] = sealed
-	mark := func(t db.Tx) error { return ledger.MarkAll(t, w.Clock(), idsOf(intents), ledger.Created) }
+	mark, err := w.markMade(intents, canary, spec.First)
+	if err != nil {
+		return 0, err
+	}
 	err = w.apply(ctx, tx, k, plan, mark)
 	if errors.Is(err, kafka.ErrStale) {
 		err = errors.Join(err, tx(ctx, mark)) // the call is over all the same, and would count as under way for ever
@@ -58,27 +62,57 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	return 0, err
 }
 
+// markMade notes on the intents that their account was seen, and which it is.
+func (w *Work) markMade(intents []ledger.Intent, made robot.Account, only bool) (func(db.Tx) error, error) {
+	detail, err := robot.Remember(made, only)
+	if err != nil {
+		return nil, err
+	}
+	return func(t db.Tx) error {
+		for _, in := range intents {
+			if err := ledger.Mark(t, w.Clock(), in.ID, ledger.Created, detail); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
 // refusedOr ends an instance whose client the SSO refuses: asking again would
 // not help. Whatever may pass by itself is given back as the error it is.
 func (w *Work) refusedOr(ctx context.Context, tx db.TxFunc, k kafka.Kafka, err error) error {
-	for _, passing := range []error{keycloak.ErrUnavailable, keycloak.ErrUnauthorised, keycloak.ErrNotFound, keycloak.ErrConflict} {
-		if errors.Is(err, passing) {
-			return err
-		}
+	if !errors.Is(err, robot.ErrRefused) {
+		return err
 	}
 	return w.apply(ctx, tx, k, kafka.PlanRefusal("the SSO client of the instance could not be created", err.Error()))
 }
 
-func canarySpec(k kafka.Kafka, now time.Time) keycloak.ClientSpec {
-	claims := map[string]string{"rh-org-id": k.OrganisationID, "rh-user-id": k.OwnerAccountID, "username": k.Owner}
-	return keycloak.ClientSpec{
-		ClientID:    kafka.CanaryClientID(k.ID),
-		Name:        kafka.CanaryClientID(k.ID),
+// canarySpec is the account of an instance's canary. A call that was begun before
+// this one may have made it already, whatever was heard of it.
+func canarySpec(k kafka.Kafka, intents []ledger.Intent, now time.Time) robot.Spec {
+	spec := robot.Spec{
+		Key: kafka.CanaryClientID(k.ID), Name: kafka.CanaryClientID(k.ID),
 		Description: "canary of Kafka instance " + string(k.ID),
-		Attributes:  claims,
-		Once:        map[string]string{"created_at": now.Format(time.RFC3339)},
-		TokenClaims: claims,
+		Claims:      map[string]string{"rh-org-id": k.OrganisationID, "rh-user-id": k.OwnerAccountID, "username": k.Owner},
+		CreatedAt:   now,
+		First:       true,
 	}
+	for _, in := range intents {
+		if in.State != ledger.Wanted || in.Calls != 1 || in.Attempts > 0 {
+			spec.First = false
+		}
+		spec.Have.ID, _ = robot.Recall(in.Detail)
+	}
+	return spec
+}
+
+// canaryRef names the account of an intent for its removal.
+func canaryRef(in ledger.Intent) robot.Ref {
+	ref := robot.Ref{Key: in.Key, Name: in.Key}
+	if id, only := robot.Recall(in.Detail); only && in.Calls == 0 {
+		ref.ID = id
+	}
+	return ref
 }
 
 // openIntents gives an instance's intents of a kind that are not gone.

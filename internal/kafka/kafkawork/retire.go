@@ -12,7 +12,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
 
@@ -82,7 +82,7 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 		switch in.Kind {
 		case kafka.KindDNSRecord:
 		case kafka.KindSSOClient:
-			if _, err := w.SSO.Delete(ctx, in.Key); err != nil {
+			if _, err := w.Robots.Delete(ctx, canaryRef(in)); err != nil {
 				return 0, w.noteOn(ctx, tx, []ledger.Intent{in}, err)
 			}
 		default:
@@ -183,7 +183,7 @@ func (w *Work) noteOnBegun(ctx context.Context, tx db.TxFunc, k kafka.Kafka, beg
 	intents = slices.DeleteFunc(intents, func(in ledger.Intent) bool {
 		return !slices.ContainsFunc(begun, func(b ledger.Intent) bool { return b.Key == in.Key })
 	})
-	if errors.Is(cause, keycloak.ErrUnavailable) || errors.Is(cause, route53.ErrUnavailable) {
+	if errors.Is(cause, robot.ErrUnavailable) || errors.Is(cause, route53.ErrUnavailable) {
 		return w.noteOn(ctx, tx, intents, cause)
 	}
 	return w.noteWith(ctx, tx, intents, cause, ledger.CallFailed)

@@ -8,6 +8,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 )
 
 const (
@@ -115,7 +116,7 @@ func (s *sweeper) sweepDoubted(ctx context.Context, now time.Time) error {
 	for _, in := range doubted { // one that cannot be removed does not keep the others
 		switch in.Kind {
 		case kafka.KindSSOClient:
-			existed, err := s.SSO.Delete(ctx, in.Key)
+			existed, err := s.Robots.Delete(ctx, robot.Ref{Key: in.Key, Name: in.Key})
 			problems = append(problems, err)
 			if existed {
 				s.Logger.WarnContext(ctx, "removed an SSO client that appeared after its instance was gone", "client_id", in.Key)

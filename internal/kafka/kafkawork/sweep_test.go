@@ -11,7 +11,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/route53"
 )
@@ -39,7 +39,7 @@ func (b *bench) lost(name string) kafka.ID {
 // appear makes the client of a call that everybody had given up.
 func (b *bench) appear(clientID string) {
 	b.t.Helper()
-	_, err := b.deps.SSO.Ensure(b.ctx, keycloak.ClientSpec{ClientID: clientID, Name: clientID})
+	_, err := b.deps.Robots.Ensure(b.ctx, robot.Spec{Key: clientID, Name: clientID})
 	require.NoError(b.t, err)
 }
 

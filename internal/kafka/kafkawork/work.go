@@ -23,7 +23,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
 
@@ -37,7 +37,7 @@ type Deps struct {
 	Metrics  *kafka.Metrics
 	Clock    clock.Clock
 	Logger   *slog.Logger
-	SSO      *keycloak.Admin
+	Robots   robot.Accounts
 	DNS      *route53.Client // nil where no CNAME records are written
 	Timing   Timing
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
+	robots "github.com/kas-fleet/kas-fleet-manager/internal/robot/keycloak"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
 	dnsclient "github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
@@ -88,7 +89,7 @@ func newBench(t *testing.T, connections int) *bench {
 	b.deps = kafkawork.Deps{
 		Store: b.store, Clusters: cluster.NewStore(b.d), Ledger: b.ledger, Keyring: b.keyring,
 		Config: kafka.Config{DomainName: domain, EnableCNAMEs: true, EnableAuth: true}, Metrics: kafka.NewMetrics(prometheus.NewRegistry()),
-		Clock: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler), SSO: admin, DNS: names,
+		Clock: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler), Robots: robots.New(admin), DNS: names,
 		Timing: kafkawork.Timing{Tick: time.Hour, Item: 10 * time.Second, Doubt: doubt, Sweep: time.Minute},
 	}
 	b.rewire()

@@ -26,15 +26,27 @@ type SSO struct {
 	Issuer   string
 }
 
+// Accounts is the use cases. Where the fleet manager keeps the accounts they are
+// those of serviceaccount.Service, where the SSO does they are an adapter's.
+type Accounts interface {
+	List(ctx context.Context, who access.Identity, offset, limit int) ([]serviceaccount.Account, error)
+	Find(ctx context.Context, who access.Identity, clientID string) ([]serviceaccount.Account, error)
+	Get(ctx context.Context, who access.Identity, id string) (serviceaccount.Account, error)
+	Create(ctx context.Context, who access.Identity, r serviceaccount.Request) (serviceaccount.Account, error)
+	Reset(ctx context.Context, who access.Identity, id string) (serviceaccount.Account, error)
+	Delete(ctx context.Context, who access.Identity, id string) error
+}
+
 // Public serves customers.
 type Public struct {
-	service *serviceaccount.Service
-	sso     SSO
+	service  Accounts
+	pageSize int // of a list whose caller names none
+	sso      SSO
 }
 
 // New makes the customers' handlers.
-func New(service *serviceaccount.Service, sso SSO) *Public {
-	return &Public{service: service, sso: sso}
+func New(service Accounts, pageSize int, sso SSO) *Public {
+	return &Public{service: service, pageSize: pageSize, sso: sso}
 }
 
 // GetServiceAccounts answers GET /service_accounts: one page, or the account of a
@@ -62,7 +74,7 @@ func (p *Public) list(ctx context.Context, params public.GetServiceAccountsParam
 	}
 	size := params.Size
 	if size == "" || size == "0" { // here, unlike elsewhere, clients send 0 for the default
-		size = strconv.Itoa(p.service.Config.PageSize)
+		size = strconv.Itoa(p.pageSize)
 	}
 	list, err := httpx.ParseList("unable to list service accounts", params.Page, size)
 	if err != nil {

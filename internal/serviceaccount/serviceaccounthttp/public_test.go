@@ -80,7 +80,7 @@ func newWorld(t *testing.T) world {
 		Config: serviceaccount.Config{MaxPerOrg: 3, PageSize: 100}, Exempt: configfile.Fixed(serviceaccount.Exempt{}),
 		Clock: clock.System, Logger: slog.New(slog.DiscardHandler),
 	})
-	room := serviceaccounthttp.New(accounts, serviceaccounthttp.SSO{
+	room := serviceaccounthttp.New(accounts, 100, serviceaccounthttp.SSO{
 		Name: "mas_sso", BaseURL: "https://sso.test", TokenURL: "https://sso.test/auth/realms/rhoas/protocol/openid-connect/token",
 		JWKSURL: "https://sso.test/auth/realms/rhoas/protocol/openid-connect/certs", Issuer: "https://sso.test/auth/realms/rhoas",
 	})
