@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -27,7 +28,7 @@ func (s *SSO) token(w http.ResponseWriter, r *http.Request, at place) {
 	var err error
 	switch r.PostForm.Get("grant_type") {
 	case "client_credentials":
-		body, err = s.grantClient(at, c)
+		body, err = s.grantClient(r.PostForm, at, c)
 	case "password":
 		body, err = s.grantPassword(r.PostForm, at, c)
 	case "refresh_token":
@@ -82,17 +83,25 @@ func unescaped(text string) string {
 	return text
 }
 
-func (s *SSO) grantClient(at place, c *client) (map[string]any, error) {
+func (s *SSO) grantClient(form url.Values, at place, c *client) (map[string]any, error) {
 	if c.PublicClient || !c.ServiceAccountsEnabled {
 		return nil, refusal{http.StatusUnauthorized, "unauthorized_client", "Client not enabled to retrieve service account"}
 	}
-	access, err := s.sign(at.realm, at.canonical, robotClaims(c))
+	scopes := []string{"profile"}
+	for _, scope := range strings.Fields(form.Get("scope")) {
+		if slices.Contains(c.scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	claims := robotClaims(c)
+	claims["scope"] = strings.Join(scopes, " ")
+	access, err := s.sign(at.realm, at.canonical, claims)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]any{
 		"access_token": access, "token_type": bearer, "expires_in": int(s.lifetime.Seconds()),
-		"refresh_expires_in": 0, "not-before-policy": 0, "scope": "profile",
+		"refresh_expires_in": 0, "not-before-policy": 0, "scope": claims["scope"],
 	}, nil
 }
 

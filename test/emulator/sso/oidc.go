@@ -44,8 +44,10 @@ func (s *SSO) certs(w http.ResponseWriter, _ *http.Request, at place) {
 
 var page = template.Must(template.New("login").Parse(`<!doctype html><html lang="en"><title>Log in</title>
 <h1>Log in to {{.Realm}}</h1>{{with .Problem}}<p role="alert">{{.}}</p>{{end}}
-<form method="post"><label>Username <input name="username" autofocus></label>
-<label>Password <input name="password" type="password"></label><button>Log in</button></form></html>
+<form method="post"><label>Username <input name="username" list="people" autofocus></label>
+<datalist id="people">{{range .People}}<option value="{{.}}">{{end}}</datalist>
+<label>Password <input name="password" type="password"></label><button>Log in</button></form>
+<p>The people of this realm: {{range .People}}<code>{{.}}</code> {{else}}none{{end}}</p></html>
 `))
 
 func (s *SSO) loginPage(w http.ResponseWriter, r *http.Request, at place) {
@@ -59,7 +61,14 @@ func (s *SSO) loginPage(w http.ResponseWriter, r *http.Request, at place) {
 func showPage(w http.ResponseWriter, status int, at place, problem string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = page.Execute(w, struct{ Realm, Problem string }{at.realm.name, problem})
+	var people []string
+	for _, u := range at.realm.users {
+		people = append(people, u.Username)
+	}
+	_ = page.Execute(w, struct {
+		Realm, Problem string
+		People         []string
+	}{at.realm.name, problem, people})
 }
 
 // login takes the page's form; the query is still that of the page.

@@ -44,8 +44,9 @@ type client struct {
 	Attributes                map[string]string `json:"attributes"`
 	ProtocolMappers           []mapper          `json:"protocolMappers"`
 
-	admin bool
-	robot *robot
+	admin  bool
+	scopes []string
+	robot  *robot
 }
 
 // mapper puts an attribute of the service account's user into its tokens.
@@ -90,7 +91,7 @@ func seeded(c Client) *client {
 		ID: c.ID, ClientID: c.ClientID, Name: c.Name, Description: c.Description, Secret: c.Secret,
 		Enabled: true, PublicClient: c.Public, StandardFlowEnabled: len(c.RedirectURIs) > 0,
 		DirectAccessGrantsEnabled: c.Public, ServiceAccountsEnabled: c.ServiceAccount || c.Admin,
-		RedirectURIs: c.RedirectURIs, Attributes: maps.Clone(c.Attributes), admin: c.Admin,
+		RedirectURIs: c.RedirectURIs, Attributes: maps.Clone(c.Attributes), admin: c.Admin, scopes: c.Scopes,
 	}
 	if len(c.Claims) == 0 {
 		return made

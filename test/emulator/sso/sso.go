@@ -8,6 +8,7 @@
 package sso
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,9 @@ type Options struct {
 	TokenLifetime time.Duration              // of access tokens; empty: five minutes
 	Users         []User
 	Clients       []Client // besides the public ones that every realm has
+	AccountRealm  string   // whose clients the service-account API of every realm keeps; empty: each its own
+	AccountLimit  int      // of an organisation in that API; 0: fifty
+	Unlimited     []string // organisations without one
 	Clock         clock.Clock
 }
 
@@ -58,6 +62,7 @@ type Client struct {
 	Public         bool
 	ServiceAccount bool              // may use client_credentials
 	Admin          bool              // its tokens open the admin API of the realm
+	Scopes         []string          // that it is given when it asks for them
 	RedirectURIs   []string          // a trailing * stands for anything
 	Attributes     map[string]string // of the client, searchable by q=
 	Claims         map[string]string // extra claims of its service account's tokens
@@ -68,6 +73,10 @@ type SSO struct {
 	mux      *http.ServeMux
 	now      clock.Clock
 	lifetime time.Duration
+
+	accountRealm *realm // nil: each its own
+	accountLimit int
+	unlimited    map[string]bool
 
 	mu      sync.Mutex // guards all below; every request holds it from begin to end
 	baseURL string
@@ -94,6 +103,9 @@ func New(o Options) (*SSO, error) {
 		s.realms = append(s.realms, r)
 	}
 	if err := s.populate(o); err != nil {
+		return nil, err
+	}
+	if err := s.keepAccounts(o); err != nil {
 		return nil, err
 	}
 	s.SetBaseURL(o.BaseURL)
@@ -123,6 +135,17 @@ func (s *SSO) populate(o Options) error {
 	return nil
 }
 
+func (s *SSO) keepAccounts(o Options) (err error) {
+	s.accountLimit, s.unlimited = cmp.Or(o.AccountLimit, accountLimit), map[string]bool{}
+	for _, org := range o.Unlimited {
+		s.unlimited[org] = true
+	}
+	if o.AccountRealm != "" {
+		s.accountRealm, err = s.realm(o.AccountRealm)
+	}
+	return err
+}
+
 func orFirst(name string, realms []string) string {
 	if name == "" {
 		return realms[0]
@@ -130,8 +153,23 @@ func orFirst(name string, realms []string) string {
 	return name
 }
 
-// Handler gives what callers reach.
-func (s *SSO) Handler() http.Handler { return s.mux }
+// Handler gives what callers reach. Pages of any origin may call it, as a browser's
+// client must exchange its code for tokens.
+func (s *SSO) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Vary", "Origin")
+			if r.Method == http.MethodOptions {
+				w.Header().Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+				w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With")
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
 
 // SetBaseURL says by which URL callers reach the handler, once that is known.
 // Issuers follow it. Without one the Host of each request counts.
@@ -161,9 +199,9 @@ func (s *SSO) routes() {
 			"POST " + realm + "/protocol/openid-connect/auth":              s.login,
 			"POST " + realm + "/protocol/openid-connect/logout":            s.logout,
 			"GET " + realm + "/protocol/openid-connect/userinfo":           s.userinfo,
-			realm + "/apis/service_accounts/v1":                            s.person(s.accounts),
-			realm + "/apis/service_accounts/v1/{id}":                       s.person(s.account),
-			"POST " + realm + "/apis/service_accounts/v1/{id}/resetSecret": s.person(s.accountReset),
+			realm + "/apis/service_accounts/v1":                            s.keeping(keeper.accounts),
+			realm + "/apis/service_accounts/v1/{id}":                       s.keeping(keeper.account),
+			"POST " + realm + "/apis/service_accounts/v1/{id}/resetSecret": s.keeping(keeper.reset),
 			"GET " + admin + "/clients":                                    s.admin(s.listClients),
 			"POST " + admin + "/clients":                                   s.admin(s.createClient),
 			admin + "/clients/{id}":                                        s.admin(s.client),
