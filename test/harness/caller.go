@@ -45,7 +45,8 @@ func (w *World) Bearing(token string) *Caller {
 // AsAgent gives the agent of a cluster as a plain caller.
 func (w *World) AsAgent(clusterID string) *Caller {
 	w.t.Helper()
-	token, err := w.SSO.ClientToken(Realm, "kas-fleetshard-agent-"+clusterID)
+	account, _ := w.Robot("kas-fleetshard-agent-"+clusterID, clusterID)
+	token, err := w.SSO.ClientToken(w.AccountRealm(), account.ClientID)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ const (
 // Organisations of the people.
 const (
 	Organisation        = "13640203" // of Alice, Bob, Carol and Eve
+	ServiceOrganisation = "88000001" // of the fleet manager itself, where the SSO keeps the accounts
 	StrangeOrganisation = "99000001" // of Mallory
 	LimitedOrganisation = "99000002" // of Dave and Erin
 )
@@ -106,6 +108,8 @@ type options struct {
 	quotaList    string
 	providers    string
 	before       []func(*World)
+	provider     string   // kind of SSO
+	accountLimit int      // of an organisation, where the SSO keeps the accounts; 0: fifty
 	proxied      bool     // replicas reach the database through proxies
 	ownServer    int      // connections to a server of the world's own; 0: there is none
 	binary       string   // of replicas that are processes
@@ -130,6 +134,26 @@ func ManualAgents() Option { return func(o *options) { o.manualAgents = true } }
 // Unequipped does not wait until all clusters are ready.
 func Unequipped() Option { return func(o *options) { o.unequipped = true } }
 
+// The kinds of SSO.
+const (
+	MasSSO    = "mas_sso"
+	RedHatSSO = "redhat_sso"
+)
+
+// SSOProviders lists them, for tests that hold for all.
+func SSOProviders() []string { return []string{MasSSO, RedHatSSO} }
+
+// SSOProvider chooses who keeps the accounts; by default the fleet manager does, in a realm of its own.
+func SSOProvider(kind string) Option { return func(o *options) { o.provider = kind } }
+
+// AccountLimit is how many service accounts an organisation may have.
+func AccountLimit(n int) Option {
+	return func(o *options) {
+		o.accountLimit = n
+		o.settings["max-allowed-service-accounts"] = strconv.Itoa(n)
+	}
+}
+
 // SyncAfter is how long DNS changes take to reach all name servers.
 func SyncAfter(d time.Duration) Option { return func(o *options) { o.dnsDelay = d } }
 
@@ -149,7 +173,7 @@ func Faulty() Option { return func(o *options) { o.faulty = true } }
 // New makes a world, and takes it down when the test ends.
 func New(t *testing.T, choices ...Option) *World {
 	t.Helper()
-	o := options{replicas: 1, clusters: []Cluster{{ID: ClusterOne, Units: -1}}, settings: map[string]string{}}
+	o := options{provider: MasSSO, replicas: 1, clusters: []Cluster{{ID: ClusterOne, Units: -1}}, settings: map[string]string{}}
 	for _, choose := range choices {
 		choose(&o)
 	}

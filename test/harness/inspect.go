@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kas-fleet/kas-fleet-manager/test/invariant"
@@ -38,8 +39,14 @@ func (w *World) Fleet() invariant.Fleet {
 // ours is what is outside and not somebody else's.
 func (w *World) ours() invariant.Outside {
 	var out invariant.Outside
-	for _, c := range w.SSO.Clients(Realm) {
-		if c.ClientID != adminClient && !strings.HasPrefix(c.ClientID, "foreign-") {
+	for _, c := range w.SSO.Clients(w.AccountRealm()) {
+		switch {
+		case w.o.provider == RedHatSSO && c.Attributes["rh-org-id"] != ServiceOrganisation:
+		case w.o.provider == RedHatSSO && slices.ContainsFunc(w.o.clusters, func(one Cluster) bool { return one.ID == c.Name }):
+			out.Clients = append(out.Clients, "kas-fleetshard-agent-"+c.Name)
+		case w.o.provider == RedHatSSO:
+			out.Clients = append(out.Clients, c.Name)
+		case c.ClientID != adminClient && !strings.HasPrefix(c.ClientID, "foreign-"):
 			out.Clients = append(out.Clients, c.ClientID)
 		}
 	}

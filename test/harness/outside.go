@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	dnsclient "github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
@@ -28,6 +29,8 @@ const (
 const (
 	adminClient = "kas-fleet-manager"
 	adminSecret = "marker-of-the-sso-administrator"
+	robotClient = "kas-fleet-manager-accounts"
+	robotSecret = "marker-of-the-sso-accounts"
 	ocmClient   = "ocm-kas-fleet-manager"
 	ocmSecret   = "marker-of-the-ocm-client"
 	awsKey      = "AKIASANDBOX"
@@ -108,13 +111,51 @@ func people() []sso.User {
 	}
 }
 
+// AccountRealm is the realm in which the accounts are.
+func (w *World) AccountRealm() string {
+	if w.o.provider == RedHatSSO {
+		return UserRealm
+	}
+	return Realm
+}
+
+// Robot finds the account of a machine at the SSO: by its client id where we choose
+// that, otherwise by its name.
+func (w *World) Robot(clientID, name string) (sso.Client, bool) {
+	if w.o.provider == MasSSO {
+		return w.SSO.Client(Realm, clientID)
+	}
+	for _, c := range w.SSO.Clients(UserRealm) {
+		if c.Name == name && c.Attributes["rh-org-id"] == ServiceOrganisation {
+			return c, true
+		}
+	}
+	return sso.Client{}, false
+}
+
+// Canary finds the account of an instance's canary.
+func (w *World) Canary(id string) (sso.Client, bool) {
+	key := kafka.CanaryClientID(kafka.ID(id))
+	return w.Robot(key, key)
+}
+
+// SSOURL is where the SSO is reached.
+func (w *World) SSOURL() string { return w.SSO.url }
+
 // openOutside starts the upstreams. It runs before any replica, so they end after all of them.
 func (w *World) openOutside() {
 	w.t.Helper()
-	identity, err := sso.New(sso.Options{Users: people(), Clients: []sso.Client{
-		{Realm: Realm, ClientID: adminClient, Secret: adminSecret, ServiceAccount: true, Admin: true},
-		{Realm: UserRealm, ClientID: ocmClient, Secret: ocmSecret, ServiceAccount: true},
-	}})
+	identity, err := sso.New(sso.Options{
+		Users: people(), AccountRealm: w.AccountRealm(), AccountLimit: w.o.accountLimit, Unlimited: []string{ServiceOrganisation},
+		Clients: []sso.Client{
+			{Realm: Realm, ClientID: adminClient, Secret: adminSecret, ServiceAccount: true, Admin: true},
+			{Realm: UserRealm, ClientID: ocmClient, Secret: ocmSecret, ServiceAccount: true},
+			{
+				Realm: UserRealm, ClientID: robotClient, Secret: robotSecret, ServiceAccount: true,
+				Scopes: []string{"api.iam.service_accounts"}, Claims: map[string]string{"rh-org-id": ServiceOrganisation},
+			},
+		},
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

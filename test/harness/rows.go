@@ -97,7 +97,7 @@ func (w *World) WaitGone(id string) {
 			w.t.Errorf("the ledger of %s is open: %s %s is %s", id, in.Kind, in.Key, in.State)
 		}
 	}
-	if _, found := w.SSO.Client(Realm, kafka.CanaryClientID(kafka.ID(id))); found {
+	if _, found := w.Canary(id); found {
 		w.t.Errorf("the canary client of %s is left in the SSO", id)
 	}
 	if left := w.DNS.Of(id); len(left) > 0 {
