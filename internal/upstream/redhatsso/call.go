@@ -71,7 +71,10 @@ func exchange(client *http.Client, call *http.Request, into any) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer func() { _ = reply.Body.Close() }()
-	body, err := io.ReadAll(http.MaxBytesReader(nil, reply.Body, maxReply))
+	body, err := io.ReadAll(io.LimitReader(reply.Body, maxReply+1))
+	if err == nil && len(body) > maxReply {
+		err = errors.New("it is too long")
+	}
 	if err != nil {
 		return fmt.Errorf("%w: reading the reply: %w", ErrUnavailable, err)
 	}
