@@ -23,7 +23,7 @@ demo: postgres build ## Show one Kafka from request to gone, messages included, 
 	@bin/sandbox demo
 
 .PHONY: run
-run: postgres build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none
+run: postgres build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none, SSO_PROVIDER=redhat_sso
 	@exec bin/sandbox run
 
 ##@ Check it

@@ -15,6 +15,7 @@ func command(out io.Writer) *cobra.Command {
 			"Each flag can also be set by the environment variable in its description.",
 		Example: "  make run                      # builds first; the same as: sandbox run\n" +
 			"  REPLICAS=3 sandbox run        # three fleet managers behind one gateway\n" +
+			"  SSO_PROVIDER=redhat_sso sandbox run   # the SSO keeps the service accounts\n" +
 			"  sandbox run --agents=none     # you play the data-plane agent\n" +
 			"  sandbox run --port-offset=200 # a second world beside the first\n" +
 			"  sandbox demo                  # one Kafka from request to gone, then the end",

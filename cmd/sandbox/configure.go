@@ -14,6 +14,7 @@ func newCredentials() credentials {
 	_, _ = rand.Read(key) // never fails
 	return credentials{
 		SSOClient: "kas-fleet-manager", SSOSecret: rand.Text(),
+		RobotClient: "kas-fleet-manager-accounts", RobotSecret: rand.Text(),
 		OCMClient: "ocm-service", OCMSecret: rand.Text(),
 		AWSAccessKey: "AKIASANDBOX", AWSSecret: rand.Text(),
 		EncryptionKeys: "sandbox:" + base64.StdEncoding.EncodeToString(key) + "\n",
@@ -36,6 +37,9 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		"--jwks-allow-http=true",
 		"--token-issuer-url=" + address(p.SSO) + "/auth/realms/" + customerRealm,
 		"--jwks-url=" + address(p.SSO) + "/auth/realms/" + customerRealm + "/protocol/openid-connect/certs",
+		"--sso-provider-type=" + s.SSO,
+		"--redhat-sso-base-url=" + address(p.SSO),
+		"--redhat-sso-scope=" + accountScope,
 		"--mas-sso-base-url=" + address(p.SSO),
 		"--mas-sso-realm=" + accountRealm,
 		"--admin-api-sso-base-url=" + address(p.SSO),
@@ -52,6 +56,8 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		{"secret-encryption-key-file", "secrets/encryption.keys", c.EncryptionKeys},
 		{"mas-sso-client-id-file", "secrets/keycloak-service.clientId", c.SSOClient},
 		{"mas-sso-client-secret-file", "secrets/keycloak-service.clientSecret", c.SSOSecret},
+		{"redhat-sso-client-id-file", "secrets/redhatsso-service.clientId", c.RobotClient},
+		{"redhat-sso-client-secret-file", "secrets/redhatsso-service.clientSecret", c.RobotSecret},
 		{"ocm-client-id-file", "secrets/ocm-service.clientId", c.OCMClient},
 		{"ocm-client-secret-file", "secrets/ocm-service.clientSecret", c.OCMSecret},
 		{"self-token-file", "secrets/ocm-service.token", ""},

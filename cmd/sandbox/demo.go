@@ -179,7 +179,7 @@ func (t *story) deleteAccount(ctx context.Context) (string, error) {
 	if err := t.customer.deleteAccount(ctx, t.account.ID); err != nil {
 		return "", err
 	}
-	if _, left := t.world.upstreams.SSO.Client(accountRealm, t.account.ClientID); left {
+	if _, left := t.world.upstreams.SSO.Client(t.world.settings.accountRealm(), t.account.ClientID); left {
 		return "", fmt.Errorf("the SSO still has the client %s", t.account.ClientID)
 	}
 	t.world.say("service account deleted, its SSO client is gone")

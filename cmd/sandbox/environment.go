@@ -30,8 +30,7 @@ func (w *world) makeTokens() (map[string]string, error) {
 // environment is all that a client of the world needs to know.
 func (w *world) environment() []variable {
 	p, first, all := w.ports, w.ports.Replicas[0], clusters()
-	agent, _ := w.upstreams.SSO.Client(accountRealm, agentClient(all[0].ID))
-	other, _ := w.upstreams.SSO.Client(accountRealm, agentClient(all[1].ID))
+	agent, other := w.agentAccount(all[0].ID), w.agentAccount(all[1].ID)
 	list := []variable{
 		{"API_URL", address(first.API)},
 		{"API_URLS", w.join(func(r replicaPorts) int { return r.API })},
@@ -41,6 +40,8 @@ func (w *world) environment() []variable {
 		{"HEALTH_URLS", w.join(func(r replicaPorts) int { return r.Health })},
 		{"GATEWAY_URL", address(p.Gateway)},
 		{"SSO_URL", address(p.SSO)},
+		{"SSO_TOKEN_URL", w.upstreams.SSO.Issuer(w.settings.accountRealm()) + "/protocol/openid-connect/token"},
+		{"SERVICE_ACCOUNTS_URL", w.upstreams.SSO.Issuer(customerRealm) + "/apis/service_accounts/v1"},
 		{"SANDBOX_ADMIN_URL", address(p.Admin)},
 		{"OCM_URL", address(p.OCM)},
 		{"ROUTE53_URL", address(p.Route53)},
@@ -51,12 +52,12 @@ func (w *world) environment() []variable {
 		{"SIGNING_KID", w.upstreams.SSO.SigningKID(customerRealm)},
 		{"CLUSTER_ID", all[0].ID},
 		{"CLUSTER_DNS", all[0].DNS},
-		{"AGENT_CLIENT_ID", agent.ClientID},
-		{"AGENT_CLIENT_SECRET", agent.Secret},
+		{"AGENT_CLIENT_ID", agent.id},
+		{"AGENT_CLIENT_SECRET", agent.secret},
 		{"OTHER_CLUSTER_ID", all[1].ID},
 		{"OTHER_CLUSTER_DNS", all[1].DNS},
-		{"OTHER_AGENT_CLIENT_ID", other.ClientID},
-		{"OTHER_AGENT_CLIENT_SECRET", other.Secret},
+		{"OTHER_AGENT_CLIENT_ID", other.id},
+		{"OTHER_AGENT_CLIENT_SECRET", other.secret},
 		{"FLEET_MANAGER_PIDS", joined(w.fleet.pids())},
 		{"SANDBOX_PID", strconv.Itoa(os.Getpid())},
 		{"POSTGRES_PID", pidText(w.database.pid)},
@@ -70,6 +71,15 @@ func (w *world) environment() []variable {
 		list = append(list, variable{name, w.tokens[name]})
 	}
 	return list
+}
+
+// account is what a program logs in with.
+type account struct{ id, secret string }
+
+// agentAccount is what the fleet manager gave the agent of a cluster.
+func (w *world) agentAccount(clusterID string) account {
+	parameters, _ := w.upstreams.OCM.AddonParameters(clusterID, fleetAddon)
+	return account{id: parameters["sso-client-id"], secret: parameters["sso-secret"]}
 }
 
 func (w *world) join(port func(replicaPorts) int) string {
@@ -142,6 +152,8 @@ Load the variables first; the commands below use them:
   # create a service account; its reply holds the credentials for Kafka
   curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
     -d '{"name":"my-account"}' $API_URL/api/kafkas_mgmt/v1/service_accounts
+  # the same at the SSO itself, as the command line tool does; both see the accounts of both
+  curl -s -H "Authorization: Bearer $USER_TOKEN" $SERVICE_ACCOUNTS_URL
   # create a Kafka
   curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
     -d '{"name":"my-kafka"}' "$API_URL/api/kafkas_mgmt/v1/kafkas?async=true"
@@ -153,7 +165,7 @@ Load the variables first; the commands below use them:
   curl -s "$SANDBOX_ADMIN_URL/resolve?host=BOOTSTRAP_HOST"
   # what an agent gets
   curl -s -H "Authorization: Bearer $(curl -s -d grant_type=client_credentials -d client_id=$AGENT_CLIENT_ID \
-    -d client_secret=$AGENT_CLIENT_SECRET $SSO_URL/auth/realms/rhoas/protocol/openid-connect/token |
+    -d client_secret=$AGENT_CLIENT_SECRET $SSO_TOKEN_URL |
     sed 's/.*"access_token":"\([^"]*\)".*/\1/')" $API_URL/api/kafkas_mgmt/v1/agent-clusters/$CLUSTER_ID/kafkas
   # metrics, health, and how to break the upstreams
   curl -s $METRICS_URL/metrics

@@ -9,7 +9,7 @@ import (
 // The realms of the SSO.
 const (
 	customerRealm = "redhat-external" // people
-	accountRealm  = "rhoas"           // service accounts, agents, canaries
+	accountRealm  = "rhoas"           // service accounts, agents, canaries, where the fleet manager keeps them
 	adminRealm    = "rhoas-kafka-sre" // administrators
 )
 
@@ -18,6 +18,7 @@ const (
 	mainOrg    = "13640203" // plenty of quota
 	strangeOrg = "99000001" // no quota: trial instances only
 	limitedOrg = "99000002" // quota for one streaming unit
+	serviceOrg = "88000001" // the fleet manager's own, where the SSO keeps accounts
 )
 
 const (
@@ -93,5 +94,3 @@ func clusters() []ocm.Cluster {
 		},
 	}
 }
-
-func agentClient(clusterID string) string { return "kas-fleetshard-agent-" + clusterID }

@@ -46,8 +46,8 @@ func (t *story) records() []string {
 // ssoClients are the clients of the SSO that belong to the Kafka.
 func (t *story) ssoClients() []string {
 	var ids []string
-	for _, c := range t.world.upstreams.SSO.Clients(accountRealm) {
-		if strings.Contains(strings.ToLower(c.ClientID), strings.ToLower(t.kafka.ID)) {
+	for _, c := range t.world.upstreams.SSO.Clients(t.world.settings.accountRealm()) {
+		if strings.Contains(strings.ToLower(c.ClientID+" "+c.Name), strings.ToLower(t.kafka.ID)) {
 			ids = append(ids, c.ClientID)
 		}
 	}

@@ -34,11 +34,13 @@ func TestSettingsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
 	t.Parallel()
 	environment := map[string]string{
 		"REPLICAS": "3", "PORT_OFFSET": "200", "AGENTS": "none", "SANDBOX_POLL": "1s", "DATABASE_URL": "postgres://h/d",
+		"SSO_PROVIDER": "redhat_sso",
 	}
 	s, err := resolved(t, environment)
 	require.NoError(t, err)
 	require.Equal(t, 3, s.Replicas)
 	require.Equal(t, 200, s.Offset)
+	require.True(t, s.atSSO())
 	require.True(t, s.offsetGiven)
 	require.False(t, s.agents())
 	require.Equal(t, time.Second, s.Poll)
@@ -69,6 +71,7 @@ func TestMistakesInSettingsAreNamed(t *testing.T) {
 		"--port-offset=-1":         "PORT_OFFSET: -1",
 		"--port-offset=60000":      "PORT_OFFSET: 60000",
 		"--agents=some":            "AGENTS: \"some\"",
+		"--sso-provider=ldap":      "SSO_PROVIDER: \"ldap\"",
 		"--poll=1ms":               "SANDBOX_POLL: 1ms",
 		"--fleet-manager=/no/such": "make build",
 	} {

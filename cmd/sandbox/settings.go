@@ -15,6 +15,7 @@ import (
 type settings struct {
 	Replicas    int
 	Offset      int
+	SSO         string // kind of SSO
 	AgentsWord  string
 	Poll        time.Duration
 	Folder      string
@@ -27,13 +28,30 @@ type settings struct {
 // agents tells whether the world has data-plane agents.
 func (s settings) agents() bool { return s.AgentsWord != "none" }
 
+// atSSO tells whether the SSO keeps the accounts, and not the fleet manager.
+func (s settings) atSSO() bool { return s.SSO == redHatSSO }
+
+// accountRealm is the realm of service accounts, agents and canaries.
+func (s settings) accountRealm() string {
+	if s.atSSO() {
+		return customerRealm
+	}
+	return accountRealm
+}
+
 const maxReplicas = 3
+
+// The kinds of SSO.
+const (
+	masSSO    = "mas_sso"
+	redHatSSO = "redhat_sso"
+)
 
 // variables are the environment variables of the flags.
 func variables() map[string]string {
 	return map[string]string{
 		"replicas": "REPLICAS", "port-offset": "PORT_OFFSET", "agents": "AGENTS", "poll": "SANDBOX_POLL",
-		"database-url": "DATABASE_URL",
+		"database-url": "DATABASE_URL", "sso-provider": "SSO_PROVIDER",
 	}
 }
 
@@ -42,6 +60,7 @@ func (s *settings) flags(fs *pflag.FlagSet, folder string) {
 	fs.IntVar(&s.Offset, "port-offset", 0, "number to add to every port (PORT_OFFSET)")
 	fs.StringVar(&s.AgentsWord, "agents", "all", "data-plane agents: all or none (AGENTS)")
 	fs.DurationVar(&s.Poll, "poll", 500*time.Millisecond, "how often an agent asks for its instances (SANDBOX_POLL)")
+	fs.StringVar(&s.SSO, "sso-provider", masSSO, "who keeps service accounts: mas_sso (the fleet manager, in a realm) or redhat_sso (the SSO) (SSO_PROVIDER)")
 	fs.StringVar(&s.DatabaseURL, "database-url", "", "PostgreSQL database to use instead of a private one; its sandbox data is removed first (DATABASE_URL)")
 	fs.StringVar(&s.Folder, "folder", folder, "folder for everything that the world writes")
 	fs.StringVar(&s.Binary, "fleet-manager", "", "binary of the fleet manager (default: kas-fleet-manager beside this one)")
@@ -84,6 +103,9 @@ func (s *settings) check() error {
 	}
 	if s.AgentsWord != "all" && s.AgentsWord != "none" {
 		problems = append(problems, fmt.Sprintf("AGENTS: %q is neither all nor none", s.AgentsWord))
+	}
+	if s.SSO != masSSO && s.SSO != redHatSSO {
+		problems = append(problems, fmt.Sprintf("SSO_PROVIDER: %q is neither %s nor %s", s.SSO, masSSO, redHatSSO))
 	}
 	if s.Poll < 10*time.Millisecond {
 		problems = append(problems, fmt.Sprintf("SANDBOX_POLL: %s is less than 10ms", s.Poll))

@@ -26,11 +26,14 @@ const (
 	tokenLifetime = 24 * time.Hour
 	addonTime     = 200 * time.Millisecond
 	zoneID        = "Z0SANDBOX"
+	accountScope  = "api.iam.service_accounts"
 )
 
 // credentials are what the fleet manager shows to its upstreams.
 type credentials struct {
 	SSOClient, SSOSecret    string
+	RobotClient             string // makes accounts where the SSO keeps them
+	RobotSecret             string
 	OCMClient, OCMSecret    string
 	AWSAccessKey, AWSSecret string
 	EncryptionKeys          string
@@ -47,7 +50,7 @@ type upstreams struct {
 }
 
 // openUpstreams makes the services; onAddon hears of add-ons that became ready.
-func openUpstreams(p ports, c credentials, onAddon func(clusterID, addonID string, parameters map[string]string)) (*upstreams, error) {
+func openUpstreams(s settings, p ports, c credentials, onAddon func(clusterID, addonID string, parameters map[string]string)) (*upstreams, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, fmt.Errorf("making the key of customers' tokens: %w", err)
@@ -56,9 +59,14 @@ func openUpstreams(p ports, c credentials, onAddon func(clusterID, addonID strin
 	u.SSO, err = sso.New(sso.Options{
 		BaseURL: address(p.SSO), Realms: []string{customerRealm, accountRealm, adminRealm},
 		Keys: map[string]*rsa.PrivateKey{customerRealm: key}, TokenLifetime: tokenLifetime, Users: people(),
+		AccountRealm: s.accountRealm(), Unlimited: []string{serviceOrg},
 		Clients: []sso.Client{
 			{Realm: accountRealm, ClientID: c.SSOClient, Secret: c.SSOSecret, Admin: true},
 			{Realm: customerRealm, ClientID: c.OCMClient, Secret: c.OCMSecret, ServiceAccount: true},
+			{
+				Realm: customerRealm, ClientID: c.RobotClient, Secret: c.RobotSecret, ServiceAccount: true,
+				Scopes: []string{accountScope}, Claims: map[string]string{"rh-org-id": serviceOrg},
+			},
 		},
 	})
 	if err != nil {

@@ -114,7 +114,7 @@ func (w *world) openOutside(ctx context.Context, c credentials) (err error) {
 		return err
 	}
 	w.onClose(w.plane.close)
-	if w.upstreams, err = openUpstreams(w.ports, c, w.plane.addonReady); err != nil {
+	if w.upstreams, err = openUpstreams(w.settings, w.ports, c, w.plane.addonReady); err != nil {
 		return err
 	}
 	u := w.upstreams
@@ -222,7 +222,7 @@ func (w *world) settled(ctx context.Context, conn *pgx.Conn) error {
 		if _, ok := w.upstreams.OCM.AddonParameters(c.ID, fleetAddon); !ok {
 			return fmt.Errorf("cluster %s: its add-on %s is not installed", c.Name, fleetAddon)
 		}
-		if _, ok := w.upstreams.SSO.Client(accountRealm, agentClient(c.ID)); !ok {
+		if _, ok := w.upstreams.SSO.Client(w.settings.accountRealm(), w.agentAccount(c.ID).id); !ok {
 			return fmt.Errorf("cluster %s: its agent has no account", c.Name)
 		}
 	}
