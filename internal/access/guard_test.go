@@ -113,6 +113,24 @@ func TestEachAudienceTakesItsOwnCallersOnly(t *testing.T) {
 	}
 }
 
+func TestOnlyACustomersTokenIsHandedOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	authorized := func(template, path, token string) string {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		ctx, err := w.Authorize(r, template)
+		require.NoError(t, err)
+		return access.TokenFrom(ctx).Reveal()
+	}
+	alice := w.users.token(w.alice())
+	require.Equal(t, alice, authorized(kafkas, kafkas, alice))
+	require.Empty(t, authorized("/api/kafkas_mgmt/v1/errors", "/api/kafkas_mgmt/v1/errors", alice))
+	w.clients = map[string]string{"c1": "agent-1"}
+	const agents = "/api/kafkas_mgmt/v1/agent-clusters/{id}"
+	require.Empty(t, authorized(agents, strings.ReplaceAll(agents, "{id}", "c1"), w.sso.token(w.agent("agent-1"))))
+}
+
 func TestAgentsAreTiedToTheirCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -176,6 +176,33 @@ func TestAllProblemsOfValuesAndFilesAreTold(t *testing.T) {
 	}
 }
 
+func TestAnSSOThatKeepsTheAccountsNeedsNoRealm(t *testing.T) {
+	t.Parallel()
+	dir, args := world(t)
+	for _, name := range []string{"clientId", "clientSecret"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name+"-of-ours\n"), 0o600))
+	}
+	args = append(args, "--sso-provider-type=redhat_sso", "--mas-sso-base-url=", "--mas-sso-client-id-file="+dir+"/none",
+		"--redhat-sso-base-url=https://sso.test/", "--redhat-sso-client-id-file="+dir+"/clientId")
+	s, err := resolve(t, []string{"DATABASE_URL=postgres://u@h/d"}, append(args, "--redhat-sso-client-secret-file="+dir+"/clientSecret"))
+	require.NoError(t, err)
+	require.NoError(t, s.Config.Validate())
+	require.Equal(t, "https://sso.test/auth/realms/redhat-external", s.Config.SSO.RedHat.Issuer)
+	require.Equal(t, "clientId-of-ours", s.Config.SSO.RedHat.ClientID)
+	require.Equal(t, "clientSecret-of-ours", s.Config.SSO.RedHat.ClientSecret.Reveal())
+	require.Equal(t, "api.iam.service_accounts", s.Config.SSO.RedHat.Scope)
+	require.Empty(t, s.Warnings())
+
+	s, err = resolve(t, nil, append(args, "--redhat-sso-base-url=sso", "--redhat-sso-client-secret-file="+dir+"/none"))
+	require.NoError(t, err)
+	err = s.Config.Validate()
+	require.ErrorContains(t, err, `redhat-sso-base-url: "sso" is not an http`)
+	require.ErrorContains(t, err, "redhat-sso-client-secret-file: ")
+	s, err = resolve(t, nil, append(args, "--sso-provider-type=ldap"))
+	require.NoError(t, err)
+	require.ErrorContains(t, s.Config.Validate(), `sso-provider-type: "ldap" is not known`)
+}
+
 func TestTheServersKeyMustFitItsCertificate(t *testing.T) {
 	t.Parallel()
 	dir, args := world(t)

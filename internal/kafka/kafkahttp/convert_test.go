@@ -125,6 +125,22 @@ func TestAgentWire(t *testing.T) {
 		"serviceAccounts":[{"name":"canary","principal":"canary-k1","password":"s3cret"}],"deleted":false}}`, string(raw))
 }
 
+// TestACanaryOpensItsInstance although its token names another organisation.
+func TestACanaryOpensItsInstance(t *testing.T) {
+	t.Parallel()
+	k := kafka.Kafka{ID: "k1", OrganisationID: "o1", CanaryServiceAccountClientID: "srvc-acct-1"}
+	a := agentOf(t)
+	a.settings.CanariesByID = true
+	shown := func(k kafka.Kafka) string {
+		return a.toAgent(kafka.Desired{Stamped: kafka.Stamped{Kafka: k}}).Spec.OAuth.CustomClaimCheck
+	}
+	require.Equal(t, "@.rh-org-id == 'o1'|| @.org_id == 'o1' || @.clientId == 'srvc-acct-1'", shown(k))
+	k.CanaryServiceAccountClientID = "a'|| @.x == 'b"
+	require.Contains(t, shown(k), `|| @.clientId == 'a\'|| @.x == \'b'`)
+	k.CanaryServiceAccountClientID = ""
+	require.Equal(t, "@.rh-org-id == 'o1'|| @.org_id == 'o1'", shown(k), "a check that an empty claim passes would open it to many")
+}
+
 func TestAgentReportsAreRead(t *testing.T) {
 	t.Parallel()
 	report := fromAgent(agent.DataPlaneKafkaStatus{

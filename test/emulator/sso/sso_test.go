@@ -457,3 +457,74 @@ func TestServiceAccountAPI(t *testing.T) {
 	status, _ = as("alice", "GET", "/"+id, "")
 	require.Equal(t, http.StatusNotFound, status)
 }
+
+// TestOneStoreOfAccounts: an account that a person makes is a client of the realm
+// which administrators see, through either layout of the path, and no other client
+// of the organisation is an account.
+func TestOneStoreOfAccounts(t *testing.T) {
+	t.Parallel()
+	service, err := sso.New(sso.Options{
+		AccountRealm: robots, AccountLimit: 1, Unlimited: []string{"2"},
+		Users: []sso.User{{Username: "alice", OrgID: "1", AccountID: "a"}},
+		Clients: []sso.Client{
+			{Realm: robots, ClientID: "canary-k1", ServiceAccount: true, Attributes: map[string]string{"rh-org-id": "1"}},
+			{Realm: people, ClientID: "program", Secret: "s", ServiceAccount: true, Scopes: []string{"api.iam.service_accounts"}, Claims: map[string]string{"rh-org-id": "2"}},
+			{Realm: people, ClientID: "unscoped", Secret: "s", ServiceAccount: true, Claims: map[string]string{"rh-org-id": "2"}},
+		},
+	})
+	require.NoError(t, err)
+	server := httptest.NewServer(service.Handler())
+	t.Cleanup(server.Close)
+	service.SetBaseURL(server.URL)
+	w := world{t: t, sso: service, url: server.URL}
+	token, err := service.UserToken("alice")
+	require.NoError(t, err)
+	const api = "/realms/redhat-external/apis/service_accounts/v1"
+	status, raw := w.raw("POST", "/auth"+api, "Bearer "+token, "application/json", `{"name":"mine"}`)
+	require.Equal(t, http.StatusCreated, status)
+	var made map[string]any
+	require.NoError(t, json.Unmarshal(raw, &made))
+	there, ok := service.Client(robots, text(w, made["clientId"]))
+	require.True(t, ok)
+	require.Equal(t, made["secret"], there.Secret)
+	_, raw = w.raw("GET", api, "Bearer "+token, "", "")
+	var listed []map[string]any
+	require.NoError(t, json.Unmarshal(raw, &listed))
+	require.Len(t, listed, 1, "a canary is no account")
+	status, raw = w.raw("POST", api, "Bearer "+token, "application/json", `{"name":"more"}`)
+	require.Equal(t, http.StatusForbidden, status, string(raw))
+
+	for client, want := range map[string]int{"program": http.StatusCreated, "unscoped": http.StatusForbidden} {
+		_, body := w.token(people, url.Values{
+			"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {"s"}, "scope": {"api.iam.service_accounts"},
+		})
+		for range 2 { // its organisation has no limit
+			status, _ = w.raw("POST", api, "Bearer "+text(w, body["access_token"]), "application/json", `{"name":"robot"}`)
+			require.Equal(t, want, status, client)
+		}
+	}
+	for _, body := range []string{`{"name":""}`, `{"name":"a","description":""}`, `{"name":"` + strings.Repeat("a", 51) + `"}`, `{`} {
+		status, _ = w.raw("POST", api, "Bearer "+token, "application/json", body)
+		require.Equal(t, http.StatusBadRequest, status, body)
+	}
+}
+
+// TestPagesOfOtherOriginsMayCall: a browser's client exchanges its code for tokens.
+func TestPagesOfOtherOriginsMayCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, method := range []string{http.MethodOptions, http.MethodGet} {
+		request, err := http.NewRequestWithContext(t.Context(), method, w.url+"/auth/realms/"+people+"/.well-known/openid-configuration", http.NoBody)
+		require.NoError(t, err)
+		request.Header.Set("Origin", "http://127.0.0.1:8000")
+		request.Header.Set("Access-Control-Request-Headers", "authorization")
+		reply, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, reply.Body.Close())
+		require.Less(t, reply.StatusCode, 300)
+		require.Equal(t, "http://127.0.0.1:8000", reply.Header.Get("Access-Control-Allow-Origin"))
+		if method == http.MethodOptions {
+			require.Contains(t, reply.Header.Get("Access-Control-Allow-Headers"), "Authorization")
+		}
+	}
+}
