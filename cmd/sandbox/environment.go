@@ -39,6 +39,7 @@ func (w *world) environment() []variable {
 		{"HEALTH_URL", address(first.Health)},
 		{"HEALTH_URLS", w.join(func(r replicaPorts) int { return r.Health })},
 		{"GATEWAY_URL", address(p.Gateway)},
+		{"LOCAL_DEV_URL", address(p.Gateway) + "/as/alice"},
 		{"SSO_URL", address(p.SSO)},
 		{"SSO_TOKEN_URL", w.upstreams.SSO.Issuer(w.settings.accountRealm()) + "/protocol/openid-connect/token"},
 		{"SERVICE_ACCOUNTS_URL", w.upstreams.SSO.Issuer(customerRealm) + "/apis/service_accounts/v1"},
@@ -154,6 +155,8 @@ Load the variables first; the commands below use them:
     -d '{"name":"my-account"}' $API_URL/api/kafkas_mgmt/v1/service_accounts
   # the same at the SSO itself, as the command line tool does; both see the accounts of both
   curl -s -H "Authorization: Bearer $USER_TOKEN" $SERVICE_ACCOUNTS_URL
+  # without a login, for tools that have none: Terraform's provider with LOCAL_DEV=$LOCAL_DEV_URL
+  curl -s $LOCAL_DEV_URL/apis/service_accounts/v1
   # create a Kafka
   curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
     -d '{"name":"my-kafka"}' "$API_URL/api/kafkas_mgmt/v1/kafkas?async=true"

@@ -17,8 +17,9 @@ import (
 const accountsPath = "/apis/service_accounts/"
 
 // gateway gives one origin with the layout of the public one: the fleet manager's
-// replicas in turn, and the emulated services.
-func gateway(p ports) http.Handler {
+// replicas in turn, and the emulated services. Below /as/<user> it is the same for
+// clients that cannot log in: their requests are given a token of that person.
+func gateway(p ports, tokenOf func(user string) (string, error)) http.Handler {
 	var replicas []*url.URL
 	for _, r := range p.Replicas {
 		replicas = append(replicas, origin(r.API))
@@ -30,6 +31,16 @@ func gateway(p ports) http.Handler {
 		mux.Handle(service, proxy("", origin(p.OCM)))
 	}
 	mux.Handle(accountsPath, proxy("/auth/realms/"+customerRealm, origin(p.SSO)))
+	mux.HandleFunc("/as/{user}/", func(w http.ResponseWriter, r *http.Request) {
+		user := r.PathValue("user")
+		token, err := tokenOf(user)
+		if err != nil {
+			refuse(w, http.StatusNotFound, err.Error())
+			return
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		http.StripPrefix("/as/"+user, mux).ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "the gateway knows no service at "+r.URL.Path)
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -127,7 +128,7 @@ func echo(t *testing.T, name string) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		_, _ = io.WriteString(w, name+" "+r.URL.RequestURI()+" "+string(body))
+		_, _ = io.WriteString(w, name+" "+r.URL.RequestURI()+" "+string(body)+r.Header.Get("Authorization"))
 	}))
 	t.Cleanup(server.Close)
 	return server
@@ -141,6 +142,11 @@ func TestGatewayRoutes(t *testing.T) {
 		OCM: portOf(t, echo(t, "ocm")), SSO: portOf(t, echo(t, "sso")),
 		// A replica that is down costs no request.
 		Replicas: []replicaPorts{{API: portOf(t, echo(t, "fleet"))}, {API: portOf(t, gone)}},
+	}, func(user string) (string, error) {
+		if user != "alice" {
+			return "", errors.New("nobody")
+		}
+		return "token of " + user, nil
 	})
 	ask := func(path, body string) string {
 		w := httptest.NewRecorder()
@@ -155,6 +161,9 @@ func TestGatewayRoutes(t *testing.T) {
 	require.Equal(t, "ocm /api/authorizations/v1/self_terms_review x", ask("/api/authorizations/v1/self_terms_review", "x"))
 	require.Equal(t, "ocm /api/clusters_mgmt/v1/clusters?search=a ", ask("/api/clusters_mgmt/v1/clusters?search=a", ""))
 	require.Equal(t, "sso /auth/realms/redhat-external/apis/service_accounts/v1?max=1 ", ask("/apis/service_accounts/v1?max=1", ""))
+	require.Equal(t, "fleet /api/kafkas_mgmt/v1/kafkas?size=1 Bearer token of alice", ask("/as/alice/api/kafkas_mgmt/v1/kafkas?size=1", ""))
+	require.Equal(t, "sso /auth/realms/redhat-external/apis/service_accounts/v1 Bearer token of alice", ask("/as/alice/apis/service_accounts/v1", ""))
+	require.Contains(t, ask("/as/bob/api/kafkas_mgmt/v1/kafkas", ""), "nobody")
 	require.Contains(t, ask("/elsewhere", ""), "the gateway knows no service at /elsewhere")
 }
 
