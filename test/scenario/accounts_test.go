@@ -226,13 +226,12 @@ func TestLimitOfServiceAccountsHolds(t *testing.T) {
 func TestPagesOfServiceAccounts(t *testing.T) {
 	atEveryProvider(t, func(t *testing.T, provider string) {
 		h := accountWorld(t, provider, harness.AccountLimit(300))
-		token, err := h.SSO.UserToken(harness.Alice)
-		require.NoError(t, err)
+		tool := doorOf(t, h, harness.Alice)
 		var wanted []string
 		for i := range 205 { // more than the SSO shows at a time
 			name := "a" + strings.Repeat("b", i%40)
 			wanted = append(wanted, name)
-			direct(t, h, token, http.MethodPost, "", `{"name":"`+name+`"}`, http.StatusCreated, nil)
+			tool.call(t, http.MethodPost, "", `{"name":"`+name+`"}`)
 		}
 		alice := h.As(harness.Alice)
 		require.ElementsMatch(t, wanted, accountNames(listAccounts(alice, "size", "1000")))
@@ -250,37 +249,48 @@ func TestPagesOfServiceAccounts(t *testing.T) {
 		last := listAccounts(alice, "page", "205", "size", "1").Items[0]
 		require.Len(t, listAccounts(alice, "client_id", last.ClientID).Items, 1)
 		for id := range seen {
-			direct(t, h, token, http.MethodDelete, "/"+id, "", http.StatusNoContent, nil)
+			tool.call(t, http.MethodDelete, "/"+id, "")
 		}
 	})
 }
 
-// direct calls the SSO's own API, as the command line tool does.
-func direct(t *testing.T, h *harness.World, token, method, path, body string, status int, into any) {
+// door is the SSO's own API, as the command line tool uses it.
+type door struct {
+	h     *harness.World
+	token string
+}
+
+func doorOf(t *testing.T, h *harness.World, user string) door {
+	t.Helper()
+	token, err := h.SSO.UserToken(user)
+	require.NoError(t, err)
+	return door{h, token}
+}
+
+// call sends a request, which must be answered with the status of its method.
+func (d door) call(t *testing.T, method, path, body string) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method,
-		h.SSOURL()+"/auth/realms/redhat-external/apis/service_accounts/v1"+path, strings.NewReader(body))
+		d.h.SSOURL()+"/auth/realms/redhat-external/apis/service_accounts/v1"+path, strings.NewReader(body))
 	require.NoError(t, err)
-	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Authorization", "Bearer "+d.token)
 	reply, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer func() { _ = reply.Body.Close() }()
 	raw, err := io.ReadAll(reply.Body)
 	require.NoError(t, err)
-	require.Equal(t, status, reply.StatusCode, string(raw))
-	if into != nil {
-		require.NoError(t, json.Unmarshal(raw, into))
-	}
+	wanted := map[string]int{http.MethodGet: http.StatusOK, http.MethodPost: http.StatusCreated, http.MethodDelete: http.StatusNoContent}
+	require.Equal(t, wanted[method], reply.StatusCode, string(raw))
+	return raw
 }
 
 func TestAccountsAreTheSameThroughBothDoors(t *testing.T) {
 	atEveryProvider(t, func(t *testing.T, provider string) {
 		h := accountWorld(t, provider)
-		token, err := h.SSO.UserToken(harness.Alice)
-		require.NoError(t, err)
+		tool := doorOf(t, h, harness.Alice)
 		type account struct{ ID, ClientID, Secret, Name, CreatedBy string }
 		var made account
-		direct(t, h, token, http.MethodPost, "", `{"name":"direct","description":"By the tool."}`, http.StatusCreated, &made)
+		require.NoError(t, json.Unmarshal(tool.call(t, http.MethodPost, "", `{"name":"direct","description":"By the tool."}`), &made))
 		h.Hide("a secret of the other door", made.Secret)
 		alice := h.As(harness.Alice)
 		var read public.ServiceAccount
@@ -292,11 +302,11 @@ func TestAccountsAreTheSameThroughBothDoors(t *testing.T) {
 
 		mine := makeAccount(alice, "here", "")
 		var list []account
-		direct(t, h, token, http.MethodGet, "?first=0&max=100", "", http.StatusOK, &list)
+		require.NoError(t, json.Unmarshal(tool.call(t, http.MethodGet, "?first=0&max=100", ""), &list))
 		require.Len(t, list, 1)
 		require.Equal(t, mine.ID, list[0].ID)
 		require.Equal(t, mine.ClientID, list[0].ClientID)
-		direct(t, h, token, http.MethodDelete, "/"+mine.ID, "", http.StatusNoContent, nil)
+		tool.call(t, http.MethodDelete, "/"+mine.ID, "")
 		require.Empty(t, listAccounts(alice).Items)
 		alice.Do(http.MethodGet, accountsPath+"/"+mine.ID, nil).MustFail(http.StatusNotFound, 113)
 		alice.Do(http.MethodPost, accountsPath, map[string]string{"name": "more"}).Must(http.StatusAccepted)
@@ -308,11 +318,10 @@ func TestAccountsAreTheSameThroughBothDoors(t *testing.T) {
 func TestEveryCallBearsItsOwnCaller(t *testing.T) {
 	atEveryProvider(t, func(t *testing.T, provider string) {
 		h := accountWorld(t, provider, harness.AccountLimit(300))
-		token, err := h.SSO.UserToken(harness.Alice)
-		require.NoError(t, err)
+		tool := doorOf(t, h, harness.Alice)
 		const many = 150 // a list of them takes two calls, between which others are heard
 		for range many {
-			direct(t, h, token, http.MethodPost, "", `{"name":"of-alice"}`, http.StatusCreated, nil)
+			tool.call(t, http.MethodPost, "", `{"name":"of-alice"}`)
 		}
 		h.SSO.Inject(emulator.Fault{Path: accountCalls[provider], Mode: emulator.Slow, Delay: 5 * time.Millisecond})
 		var all sync.WaitGroup

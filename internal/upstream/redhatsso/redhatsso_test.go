@@ -196,7 +196,7 @@ func TestRefusalsHaveTheirKinds(t *testing.T) {
 		for _, kind := range []error{
 			redhatsso.ErrLimit, redhatsso.ErrForbidden, redhatsso.ErrNotFound, redhatsso.ErrUnauthorised, redhatsso.ErrUnavailable,
 		} {
-			require.Equal(t, kind == c.kind, errors.Is(err, kind), "%d %s is %v", c.status, c.body, kind)
+			require.Equal(t, errors.Is(c.kind, kind), errors.Is(err, kind), "%d %s is %v", c.status, c.body, kind)
 		}
 	}
 }
