@@ -3,7 +3,10 @@ package httpx
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"net/http"
 )
 
 // malformed is a fault of the request that its sender may read about.
@@ -25,8 +28,12 @@ type singleValue struct {
 func (s *singleValue) Read(p []byte) (int, error) {
 	if s.checked == nil && s.err == nil {
 		var text []byte
-		if text, s.err = io.ReadAll(s.body); s.err == nil {
+		var long *http.MaxBytesError
+		switch text, s.err = io.ReadAll(s.body); {
+		case s.err == nil:
 			s.err = checkSingle(text, s.nul)
+		case errors.As(s.err, &long):
+			s.err = malformed(fmt.Sprintf("the body is larger than %d bytes", long.Limit))
 		}
 		s.checked = bytes.NewReader(text)
 	}

@@ -99,15 +99,11 @@ func (e *Errors) RequestError(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // bodyFault knows the errors of reading a request's body, wherever they come up.
-// It leaves out those of encoding/json, which elsewhere than in RequestError may
-// concern a reply or an upstream and so be our own fault.
+// It leaves out those of encoding/json and net/http, which may concern the reply of
+// an upstream and so be no fault of the caller.
 func bodyFault(err error) (known bool, told error) {
-	var tooLarge *http.MaxBytesError
 	var bad malformed
-	switch {
-	case errors.As(err, &tooLarge):
-		return true, unreadable(err, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit))
-	case errors.As(err, &bad):
+	if errors.As(err, &bad) {
 		return true, unreadable(err, bad.Error())
 	}
 	return false, nil

@@ -73,6 +73,16 @@ func TestACallerGetsNothingItHas(t *testing.T) {
 	require.Empty(t, e.send("POST", base+"/body", strings.NewReader(`{}`), "If-None-Match", "*").Header.Get("ETag"), "only what is read")
 }
 
+func TestAReplyThatIsTooLongIsNoFaultOfTheCaller(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, func(r *mux.Router, errs *httpx.Errors) {
+		r.HandleFunc("/upstream", func(w http.ResponseWriter, r *http.Request) {
+			errs.WriteError(w, r, fmt.Errorf("asking the SSO: %w", &http.MaxBytesError{Limit: 5}))
+		})
+	})
+	e.refused(e.send("GET", "/upstream", nil), 500, apierr.General)
+}
+
 func TestSameTag(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]bool{`"a"`: true, `W/"a"`: true, `"b", "a"`: true, "*": true, "": false, `"b"`: false, "a": false, ",": false} {
