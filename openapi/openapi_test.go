@@ -27,9 +27,9 @@ var documents = map[string]struct {
 	"customer": {
 		yaml: openapi.PublicYAML(),
 		operations: []string{
-			"createKafka", "createServiceAccount", "deleteKafkaById", "deleteServiceAccountById", "getApiMetadata",
-			"getErrorById", "getErrors", "getKafkaById", "getKafkas", "getOpenApi", "getServiceAccountById",
-			"getServiceAccounts", "getSsoProviders", "getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
+			"createKafka", "createServiceAccount", "deleteKafkaById", "deleteServiceAccountById", "federateMetrics", "getApiMetadata",
+			"getErrorById", "getErrors", "getKafkaById", "getKafkas", "getMetricsByInstantQuery", "getMetricsByRangeQuery",
+			"getOpenApi", "getServiceAccountById", "getServiceAccounts", "getSsoProviders", "getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
 		},
 		anonymous: []string{
 			"getApiMetadata", "getErrorById", "getErrors", "getOpenApi", "getSsoProviders", "getVersionMetadata",
@@ -154,6 +154,7 @@ func TestEveryBodyHasExamples(t *testing.T) {
 }
 
 // Decoding a request must not fail before the handler's own checks do, so that these decide which error is told first.
+// The metrics' parameters are as generated clients have them: there, an error of decoding is what must be told.
 func TestParametersAreOptionalStrings(t *testing.T) {
 	t.Parallel()
 	for name, document := range documents {
@@ -161,6 +162,9 @@ func TestParametersAreOptionalStrings(t *testing.T) {
 			t.Parallel()
 			eachOperation(load(t, document.yaml), func(path, method string, op *openapi3.Operation) {
 				for _, parameter := range op.Parameters {
+					if slices.Contains(op.Tags, "metrics") && parameter.Value.In == "query" {
+						continue
+					}
 					where := method + " " + path + " " + parameter.Value.Name
 					require.True(t, parameter.Value.Schema.Value.Type.Is("string"), where)
 					require.Equal(t, parameter.Value.In == "path", parameter.Value.Required, where)

@@ -155,7 +155,7 @@ func (g *Guard) Authorize(r *http.Request, template string) (context.Context, er
 
 func (g *Guard) admitUser(ctx context.Context, who caller, rule Rule) error {
 	switch {
-	case who.Issuer != g.config.TokenIssuer, !meant(who.audiences, g.config.UserAudiences), who.OrgID == "", who.Username == "":
+	case !g.issuedFor(rule, who.Issuer), !meant(who.audiences, g.config.UserAudiences), who.OrgID == "", who.Username == "":
 		return unauthenticated("")
 	case g.denied.Get()[who.Username]:
 		return apierr.Newf(apierr.Forbidden, "User '%s' is not permitted to use the service", who.Username)
@@ -165,6 +165,13 @@ func (g *Guard) admitUser(ctx context.Context, who caller, rule Rule) error {
 		return g.askTerms(ctx, who.Username)
 	}
 	return nil
+}
+
+// issuedFor tells whether tokens of an issuer may open a route for customers. The
+// realm of service accounts writes the organisation into their tokens; agents have
+// none there.
+func (g *Guard) issuedFor(rule Rule, issuer string) bool {
+	return issuer == g.config.TokenIssuer || rule.Audience == Reader && issuer == g.around.SSO.URL
 }
 
 // askTerms remembers acceptance only: who has just accepted must not be refused

@@ -27,7 +27,7 @@ func TestTableIsSound(t *testing.T) {
 		require.False(t, routes[route], "%s twice", route)
 		require.False(t, actions[rule.Action], "%s twice", rule.Action)
 		routes[route], actions[rule.Action] = true, true
-		require.Contains(t, []access.Audience{access.Public, access.User, access.Agent}, rule.Audience)
+		require.Contains(t, []access.Audience{access.Public, access.User, access.Reader, access.Agent}, rule.Audience)
 		require.Equal(t, strings.Contains(rule.Template, "/agent-clusters/"), rule.Audience == access.Agent, route)
 		require.Equal(t, route == "POST "+kafkas, rule.Terms, route)
 		found, ok := access.RuleFor(rule.Method, rule.Template)
@@ -70,20 +70,23 @@ func TestEachAudienceTakesItsOwnCallersOnly(t *testing.T) {
 	callers := map[string]struct {
 		token       string
 		user, agent answer
+		machine     bool // may read what service accounts of an organisation may
 	}{
-		"customer":                   {w.users.token(w.alice()), nobody, nowhere},
-		"customer with the agent id": {w.users.token(with(w.alice(), jwt.MapClaims{"clientId": "agent-c1"})), nobody, nowhere},
-		"customer, no organisation":  {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": nil})), no, nowhere},
-		"customer, empty one":        {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": "", "rh-org-id": "1"})), no, nowhere},
-		"customer, no name":          {w.users.token(with(w.alice(), jwt.MapClaims{"username": nil})), no, nowhere},
-		"agent":                      {w.sso.token(w.agent("agent-c1")), no, nobody},
-		"agent, newer claim":         {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil, "client_id": "agent-c1"})), no, nobody},
-		"agent of another cluster":   {w.sso.token(w.agent("agent-c2")), no, nowhere},
-		"agent, no client":           {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil})), no, nowhere},
-		"agent, empty client":        {w.sso.token(w.agent("")), no, nowhere},
-		"service account as user":    {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": "alice", "org_id": "13640203"})), no, nowhere},
-		"staff":                      {w.admins.token(w.staff()), no, nowhere},
-		"staff with the agent id":    {w.admins.token(with(w.staff(), jwt.MapClaims{"clientId": "agent-c1"})), no, nowhere},
+		"customer":                   {w.users.token(w.alice()), nobody, nowhere, false},
+		"customer with the agent id": {w.users.token(with(w.alice(), jwt.MapClaims{"clientId": "agent-c1"})), nobody, nowhere, false},
+		"customer, no organisation":  {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": nil})), no, nowhere, false},
+		"customer, empty one":        {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": "", "rh-org-id": "1"})), no, nowhere, false},
+		"customer, no name":          {w.users.token(with(w.alice(), jwt.MapClaims{"username": nil})), no, nowhere, false},
+		"agent":                      {w.sso.token(w.agent("agent-c1")), no, nobody, false},
+		"agent, newer claim":         {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil, "client_id": "agent-c1"})), no, nobody, false},
+		"agent of another cluster":   {w.sso.token(w.agent("agent-c2")), no, nowhere, false},
+		"agent, no client":           {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil})), no, nowhere, false},
+		"agent, empty client":        {w.sso.token(w.agent("")), no, nowhere, false},
+		"service account as user":    {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": "alice", "org_id": "13640203"})), no, nowhere, true},
+		"service account":            {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"preferred_username": "service-account-srvc-acct-1", "rh-org-id": "13640203"})), no, nowhere, true},
+		"service account, no name":   {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": nil, "preferred_username": nil, "rh-org-id": "13640203"})), no, nowhere, false},
+		"staff":                      {w.admins.token(w.staff()), no, nowhere, false},
+		"staff with the agent id":    {w.admins.token(with(w.staff(), jwt.MapClaims{"clientId": "agent-c1"})), no, nowhere, false},
 	}
 	check := func(err error, want answer, where string) {
 		if want == nobody {
@@ -102,6 +105,12 @@ func TestEachAudienceTakesItsOwnCallersOnly(t *testing.T) {
 				check(err, nobody, where)
 			case access.User:
 				check(err, c.user, where)
+			case access.Reader:
+				want := c.user
+				if c.machine {
+					want = nobody
+				}
+				check(err, want, where)
 			case access.Agent:
 				check(err, c.agent, where)
 			}

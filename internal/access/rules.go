@@ -15,6 +15,7 @@ type Audience string
 const (
 	Public Audience = "public" // anybody, no token is read
 	User   Audience = "user"   // customers: their issuer, an organisation, the lists
+	Reader Audience = "reader" // the same, and service accounts of their organisation
 	Agent  Audience = "agent"  // the agent of the very cluster that the path names
 )
 
@@ -47,6 +48,10 @@ var rules = []Rule{
 	{http.MethodGet, v1 + "/kafkas/{id}", "get-kafka", User, false},
 	{http.MethodPatch, v1 + "/kafkas/{id}", "update-kafka", User, false},
 	{http.MethodDelete, v1 + "/kafkas/{id}", "delete-kafka", User, false},
+
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query", "get-metrics-instant", User, false},
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query_range", "get-metrics", User, false},
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/federate", "get-federate-metrics", Reader, false},
 
 	{http.MethodPost, v1 + "/service_accounts", "create-service-accounts", User, false},
 	{http.MethodGet, v1 + "/service_accounts", "list-service-accounts", User, false},

@@ -16,6 +16,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkahttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/metadatahttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/metricsapi/metricsapihttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccounthttp"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
@@ -28,6 +29,7 @@ type publicServer struct {
 	*metadatahttp.Public
 	*kafkaPublic
 	*accountPublic
+	*metricsPublic
 }
 
 type agentServer struct {
@@ -41,6 +43,7 @@ type (
 	kafkaAgent    struct{ *kafkahttp.Agent }
 	clusterAgent  struct{ *clusterhttp.Agent }
 	accountPublic struct{ *serviceaccounthttp.Public }
+	metricsPublic struct{ *metricsapihttp.Public }
 )
 
 var (
@@ -74,7 +77,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
 		Timeouts:   timeouts(),
-		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id"},
+		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id", "duration", "interval"},
 	})
 }
 
@@ -132,11 +135,15 @@ func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
 		Public:        metadatahttp.New(a.commit),
 		kafkaPublic:   &kafkaPublic{kafkahttp.NewPublic(a.domain.kafkas, a.config.Kafka.BrowserURL)},
 		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.config.ServiceAccount.PageSize, a.ssoProvider())},
+		metricsPublic: &metricsPublic{metricsapihttp.New(a.domain.metrics)},
 	}
 	strict := public.NewStrictHandlerWithOptions(server, nil, public.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
 	})
-	public.HandlerWithOptions(strict, public.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
+		errs.RequestError(w, r, metricsapihttp.Refusal(err))
+	}
+	public.HandlerWithOptions(strict, public.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: refuse})
 }
 
 func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {

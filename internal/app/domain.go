@@ -13,6 +13,8 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/metricsapi"
+	observatory "github.com/kas-fleet/kas-fleet-manager/internal/metricsapi/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
 	accountsinrealm "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/keycloak"
@@ -37,10 +39,11 @@ type domain struct {
 	accounts       serviceaccounthttp.Accounts
 	kept           *serviceaccount.Service // the same; nil where the SSO keeps the accounts
 	exempt         *configfile.Live[serviceaccount.Exempt]
+	metrics        *metricsapi.Service
 }
 
 func (a *App) openDomain(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.readFiles, a.openClusters, a.openKafkas, a.openAccounts, a.openGuard} {
+	for _, step := range []func(context.Context) error{a.readFiles, a.openClusters, a.openKafkas, a.openMetrics, a.openAccounts, a.openGuard} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -97,6 +100,16 @@ func (a *App) openKafkas(context.Context) error {
 	d.kafkas = kafka.NewService(kafka.Deps{
 		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Keyring: a.config.Secrets.Keyring,
 		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
+	})
+	return nil
+}
+
+func (a *App) openMetrics(context.Context) error {
+	a.domain.metrics = metricsapi.NewService(metricsapi.Deps{
+		Namespace: func(ctx context.Context, who access.Identity, id string) (string, error) {
+			return a.domain.kafkas.Namespace(ctx, who, kafka.ID(id))
+		},
+		Backend: observatory.New(a.upstreams.metrics), Clock: clock.System, Logger: a.logger,
 	})
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	robotsatsso "github.com/kas-fleet/kas-fleet-manager/internal/robot/redhatsso"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/keycloak"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/redhatsso"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
@@ -29,6 +30,8 @@ type upstreams struct {
 	dns    *route53.Client   // nil where no CNAME records are written
 	ocm    *ocm.Client
 	ams    *ams.Client
+
+	metrics *observatorium.Client
 }
 
 func (a *App) openUpstreams(context.Context) (err error) {
@@ -49,6 +52,13 @@ func (a *App) openUpstreams(context.Context) (err error) {
 		return err
 	}
 	a.closers = append(a.closers, a.upstreams.ams.Close)
+	if a.upstreams.metrics, err = observatorium.New(c.Observatorium, observatorium.NewMetrics(a.registry), a.logger); err != nil {
+		return err
+	}
+	if !a.upstreams.metrics.Configured() {
+		a.logger.Warn("metrics of instances are not served: neither a token refresher nor an Observatorium gateway is set")
+	}
+	a.closers = append(a.closers, func() error { a.upstreams.metrics.Close(); return nil })
 	return nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 )
@@ -48,6 +49,7 @@ type Config struct {
 	Cluster        cluster.Config
 	Route53        route53.Config
 	ServiceAccount serviceaccount.Config
+	Observatorium  observatorium.Config
 	Log            Log
 	Sentry         Sentry
 }
@@ -79,6 +81,7 @@ func (c *Config) sections() []section {
 		{"Kafka instances", c.Kafka.Flags, c.Kafka.Validate},
 		{"Data-plane clusters", c.Cluster.Flags, c.Cluster.Validate},
 		{"Service accounts", c.ServiceAccount.Flags, c.ServiceAccount.Validate},
+		{"Metrics of instances", c.Observatorium.Flags, c.Observatorium.Validate},
 		{"DNS", c.Route53.Flags, c.validateDNS},
 		{"Logs and error reports", func(fs *pflag.FlagSet) { c.Log.Flags(fs); c.Sentry.Flags(fs) },
 			func() error { return errors.Join(c.Log.Validate(), c.Sentry.Validate()) }},

@@ -99,11 +99,11 @@ func TestMocksAreRefused(t *testing.T) {
 
 func TestFlagsWithoutEffectGiveOneWarning(t *testing.T) {
 	t.Parallel()
-	s, err := resolve(t, []string{"KFM_OBSERVATORIUM_TIMEOUT=1m", "KFM_TYPO=1", "LOGLEVEL=10", "OTHER=1"},
+	s, err := resolve(t, []string{"KFM_OBSERVABILITY_CLOUDWATCHLOGGING_ENABLE=true", "KFM_TYPO=1", "LOGLEVEL=10", "OTHER=1"},
 		[]string{"-v=10", "--logtostderr", "--alsologtostderr=false", "--log_dir", "/x"})
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"flags without effect are set: alsologtostderr, log_dir, logtostderr, observatorium-timeout, v",
+		"flags without effect are set: alsologtostderr, log_dir, logtostderr, observability-cloudwatchlogging-enable, v",
 		"environment variable KFM_TYPO belongs to no flag",
 		"environment variable LOGLEVEL has no effect; use KFM_LOG_LEVEL",
 	}, s.Warnings())

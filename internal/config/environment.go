@@ -57,6 +57,7 @@ func (e Environment) defaults() map[string]string {
 			"allow-developer-instance": "true", "max-allowed-developer-instances": "1",
 			"quota-type": "quota-management-list", "dataplane-cluster-scaling-type": "manual",
 			"kas-fleetshard-addon-id": "kas-fleetshard-operator-qe", "strimzi-operator-addon-id": "managed-kafka-qe",
+			"observability-red-hat-sso-token-refresher-url": "http://localhost:8085", "observability-red-hat-sso-tenant": "managedkafka",
 		}
 	case Integration:
 		return map[string]string{

@@ -23,7 +23,7 @@ const (
 	noCreation   = "clusters are not created yet"
 	noTerraform  = "operators are not installed by this service yet, save for the fleetshard add-on"
 	noScaling    = "clusters are not scaled yet"
-	noMetrics    = "metrics of instances are not served yet"
+	noLogs       = "logs of data planes are not configured by this service yet"
 	noSpecialOrg = "which organisation the fleet manager itself belongs to is a matter of the SSO"
 	noAdmin      = "the admin API is not served yet"
 	noMock       = "there is no mock mode; `make run` starts a sandbox of everything outside"
@@ -65,10 +65,8 @@ func unusedFlags() []unused {
 
 		{"dynamic-scaling-config-file", "string", noScaling}, {"node-prewarming-config-file", "string", noScaling},
 
-		{"observability-red-hat-sso-token-refresher-url", "string", noMetrics}, {"observability-red-hat-sso-tenant", "string", noMetrics},
-		{"observatorium-timeout", "duration", noMetrics}, {"observatorium-ignore-ssl", "bool", noMetrics},
-		{"observability-cloudwatchlogging-enable", "bool", noMetrics},
-		{"observability-cloudwatchlogging-config-file-path", "string", noMetrics},
+		{"observability-cloudwatchlogging-enable", "bool", noLogs},
+		{"observability-cloudwatchlogging-config-file-path", "string", noLogs},
 
 		{"mas-sso-debug", "bool", "requests to the SSO server hold secrets and are never logged"},
 

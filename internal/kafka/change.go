@@ -30,6 +30,15 @@ func (s *Service) Get(ctx context.Context, who access.Identity, id ID) (Kafka, e
 	return k, err
 }
 
+// Namespace gives where an instance is, for those who may see it; "" if nowhere yet.
+func (s *Service) Namespace(ctx context.Context, who access.Identity, id ID) (string, error) {
+	namespace, err := s.Store.NamespaceInOrganisation(ctx, who.OrgID, id)
+	if errors.Is(err, ErrNotFound) {
+		return "", notFound(who.Username, id)
+	}
+	return namespace, err
+}
+
 // Update changes what a customer may change.
 func (s *Service) Update(ctx context.Context, who access.Identity, id ID, p Patch) (Kafka, error) {
 	var updated Kafka

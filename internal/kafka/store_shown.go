@@ -117,6 +117,19 @@ func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID
 	return rows[0].Kafka, nil
 }
 
+// NamespaceInOrganisation gives the namespace of a live instance of an organisation.
+func (s *Store) NamespaceInOrganisation(ctx context.Context, organisationID string, id ID) (string, error) {
+	rows, err := db.Collect(ctx, s.db, scanOne[string],
+		"SELECT namespace FROM kafka_requests WHERE id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID)
+	if err != nil {
+		return "", fmt.Errorf("finding the namespace of an instance: %w", err)
+	}
+	if len(rows) == 0 {
+		return "", ErrNotFound
+	}
+	return rows[0], nil
+}
+
 func scanStamp(row db.Row) (s Stamp, err error) {
 	err = row.Scan(&s.ID, &s.Version, &s.Write)
 	return s, err

@@ -28,6 +28,8 @@ const (
 	mux      = "github.com/gorilla/mux"
 	quantity = "k8s.io/apimachinery/pkg/api/resource"
 	errgroup = "golang.org/x/sync"
+	expfmt   = "github.com/prometheus/common"
+	lru      = "github.com/hashicorp/golang-lru/v2"
 )
 
 func packages(list ...string) []string { return list }
@@ -77,12 +79,20 @@ func law() []room {
 
 		{"robots", packages("internal/robot"), packages("internal/log"), nil,
 			"accounts of our machines, in words that the work rooms and two kinds of SSO share"},
-		{"adapters", packages("internal/serviceaccount/keycloak", "internal/serviceaccount/redhatsso", "internal/robot/keycloak", "internal/robot/redhatsso"),
-			packages(itsCore, "internal/access", "internal/apierr", "internal/log", "internal/upstream/keycloak", "internal/upstream/redhatsso"), nil,
+		{"core metrics of customers", packages("internal/metricsapi"),
+			packages("internal/access", "internal/apierr", "internal/clock"),
+			packages(expfmt, "github.com/prometheus/client_model", lru, errgroup),
+			"which figures customers get and how they look; where an instance is and who measured it, it is handed as funcs"},
+
+		{"adapters", packages("internal/serviceaccount/keycloak", "internal/serviceaccount/redhatsso", "internal/robot/keycloak", "internal/robot/redhatsso",
+			"internal/metricsapi/observatorium"),
+			packages(itsCore, "internal/access", "internal/apierr", "internal/log", "internal/upstream/keycloak", "internal/upstream/redhatsso",
+				"internal/upstream/observatorium"), nil,
 			"one upstream in the words of one core"},
-		{"edge rooms", packages("internal/kafka/kafkahttp", "internal/cluster/clusterhttp", "internal/serviceaccount/serviceaccounthttp", "internal/metadatahttp"),
+		{"edge rooms", packages("internal/kafka/kafkahttp", "internal/cluster/clusterhttp", "internal/serviceaccount/serviceaccounthttp", "internal/metadatahttp",
+			"internal/metricsapi/metricsapihttp"),
 			packages(itsCore, "openapi", "pkg/api/*", "internal/access", "internal/apierr", "internal/cluster", "internal/httpx"),
-			packages(quantity, "github.com/hashicorp/golang-lru/v2", "github.com/go-json-experiment/json"), "the only place where a wire type meets a row; an agent's request names its cluster, hence cluster"},
+			packages(quantity, lru, "github.com/go-json-experiment/json"), "the only place where a wire type meets a row; an agent's request names its cluster, hence cluster"},
 		{"work rooms", packages("internal/kafka/kafkawork", "internal/cluster/clusterwork", "internal/serviceaccount/serviceaccountwork"),
 			packages(itsCore, "internal/catalog", "internal/clock", "internal/cluster", "internal/db", "internal/ledger", "internal/reconcile", "internal/robot", "internal/upstream/*"),
 			packages(xid), "the only place from which loops call upstreams"},
@@ -90,7 +100,8 @@ func law() []room {
 		{"accounts upstream", packages("internal/upstream/ams"), packages("internal/upstream/ocm"),
 			packages("github.com/openshift-online/ocm-sdk-go"), "the same SDK, gateway and login as the cluster service: the connection is ocm's"},
 		{"upstreams", packages("internal/upstream/*"), packages("internal/configfile", "internal/crash", "internal/log"),
-			packages("github.com/Nerzal/gocloak/v13", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/openshift-online/ocm-sdk-go", pflag),
+			packages("github.com/Nerzal/gocloak/v13", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/openshift-online/ocm-sdk-go", pflag,
+				prom, expfmt, "golang.org/x/oauth2"),
 			"thin clients over an SDK, each with its own flags; never a domain"},
 
 		{"configuration", packages("internal/config"),
@@ -142,7 +153,7 @@ func territories() map[string]territory {
 	return map[string]territory{
 		gorm: {"gorm", packages("internal/...", "cmd/kas-fleet-manager"), packages("internal/db", "internal/db/migrations", "internal/lease"),
 			packages("store*.go"), "SQL is found by opening one kind of file"},
-		prom: {"prometheus", packages("internal/..."), packages("internal/app", "internal/db", "internal/httpx", "internal/reconcile"),
+		prom: {"prometheus", packages("internal/..."), packages("internal/app", "internal/db", "internal/httpx", "internal/reconcile", "internal/upstream/observatorium"),
 			packages("metrics.go"), "all series of a domain on one page"},
 		pflag: {"pflag", packages("internal/..."), packages("internal/config", "internal/httpx", "internal/reconcile", "internal/lease"),
 			packages("config.go"), "all flags of a part on one page"},

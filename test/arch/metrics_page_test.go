@@ -20,6 +20,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/observatorium"
 )
 
 const metricsHead = pageHead + `# Metrics
@@ -82,6 +83,7 @@ func collectors(t *testing.T) []prometheus.Collector {
 	kafka.NewMetrics(all)
 	cluster.NewMetrics(all, cluster.Config{StrimziAddon: "any", FleetshardAddon: "other"})
 	httpx.NewMetrics(all, httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1}))
+	observatorium.NewMetrics(all)
 	_, err := reconcile.NewMetrics(all, "any")
 	require.NoError(t, err)
 	// The collectors of statements are made before the first connection fails.

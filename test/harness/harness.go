@@ -67,6 +67,8 @@ type World struct {
 	AMS *AMS
 	DNS *DNS
 
+	Observatorium *Observatorium
+
 	DB       *db.DB // the tests' own way to the rows
 	Kafkas   *kafka.Store
 	Clusters *cluster.Store

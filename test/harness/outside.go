@@ -13,6 +13,7 @@ import (
 	dnsclient "github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/route53"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/sso"
@@ -63,6 +64,13 @@ type AMS struct {
 // DNS is the emulated Route 53.
 type DNS struct {
 	*route53.Route53
+	*emulator.Emulated
+	url string
+}
+
+// Observatorium is the emulated store of the data planes' metrics.
+type Observatorium struct {
+	*observatorium.Observatorium
 	*emulator.Emulated
 	url string
 }
@@ -176,6 +184,10 @@ func (w *World) openOutside() {
 	people := ams.New(ams.Options{Accounts: accounts})
 	w.AMS = &AMS{AMS: people}
 	w.AMS.Emulated, w.AMS.url = w.serve("ams", people.Handler())
+
+	figures := observatorium.New()
+	w.Observatorium = &Observatorium{Observatorium: figures}
+	w.Observatorium.Emulated, w.Observatorium.url = w.serve("observatorium", figures.Handler())
 
 	names := route53.New(route53.Options{
 		Zones: []route53.Zone{{ID: zoneID, Name: Domain}}, SyncAfter: w.o.dnsDelay, AccessKey: awsKey,

@@ -29,11 +29,11 @@ func want(op operation, e entry, who kind) (existing, missing answer) {
 		return both(noSuchRoute)
 	case who == denied:
 		return both(deniedCaller)
-	case who == homeless, who == alien, who == agentHere:
+	case who == homeless, who == alien, who == agentHere, (who == machine || who == strangeMachine) && !e.machines:
 		return both(unknownCaller)
 	case e.object == "", who == owner:
 		return e.owner, e.missing
-	case who == colleague:
+	case who == colleague, who == machine:
 		return e.colleague, e.missing
 	case who == admin:
 		return e.admin, e.missing
@@ -117,7 +117,7 @@ func (s scene) try(t *testing.T, place string, who caller, op operation, id stri
 	}
 	reply := who.Do(op.method, op.at(id, e.query), body)
 	out := tried{t, place, id, reply}
-	if who.kind == stranger || who.kind == nobody || who.kind == homeless {
+	if who.kind == stranger || who.kind == nobody || who.kind == homeless || who.kind == strangeMachine {
 		s.innocent(out)
 	}
 	return out

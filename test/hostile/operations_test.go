@@ -102,6 +102,8 @@ type entry struct {
 	owner, colleague, admin answer // for the organisation's own object
 	foreign                 answer // for one of another organisation
 	missing                 answer // for none
+
+	machines bool // service accounts are members of their organisation here
 }
 
 // entries has a line for every operation; TestEveryRouteHasAnEntry demands it.
@@ -130,6 +132,10 @@ var entries = map[string]entry{
 		owner: answer{202, 0}, colleague: answer{404, 7}, admin: answer{202, 0}, foreign: answer{404, 7}, missing: answer{404, 7},
 	},
 
+	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query":       figures("filters="+metric, false),
+	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range": figures("duration=5&interval=30&filters="+metric, false),
+	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate":    figures("", true),
+
 	"GET /api/kafkas_mgmt/v1/service_accounts":  {owner: answer{200, 0}},
 	"POST /api/kafkas_mgmt/v1/service_accounts": {body: `{"name":"Not A Name"}`, owner: answer{400, 38}},
 	"GET /api/kafkas_mgmt/v1/service_accounts/{id}": {
@@ -149,6 +155,16 @@ var entries = map[string]entry{
 }
 
 func open(query string) entry { return entry{query: query, owner: answer{200, 0}} }
+
+// metric is one of which Alice's instance has a series.
+const metric = "kafka_server_brokertopicmetrics_messages_in_total"
+
+func figures(query string, machines bool) entry {
+	return entry{
+		object: "kafka", query: query, machines: machines,
+		owner: answer{200, 0}, colleague: answer{200, 0}, admin: answer{200, 0}, foreign: answer{404, 7}, missing: answer{404, 7},
+	}
+}
 
 func ofAgents(body string, status int) entry {
 	return entry{object: "cluster", body: body, owner: answer{status, 0}, foreign: noSuchRoute, missing: noSuchRoute}

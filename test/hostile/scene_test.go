@@ -4,10 +4,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/test/harness"
 )
 
@@ -72,6 +74,10 @@ func setScene(t *testing.T) scene {
 	}
 	s.account = kept.ClientID
 	row := s.Row(live.ID)
+	s.Observatorium.Put(observatorium.Series{
+		Labels:  map[string]string{"__name__": metric, "namespace": row.Namespace, "strimzi_io_kind": "Kafka", "topic": marker},
+		Samples: []observatorium.Sample{{At: time.Now(), Value: 4711}},
+	})
 	host, _, _ := strings.Cut(row.BootstrapServerHost, ":")
 	s.secrets = []string{
 		marker, live.ID, gone.ID, kept.ID, kept.ClientID, kept.ClientSecret, removed.ID, removed.ClientID,
@@ -107,15 +113,17 @@ type caller struct {
 type kind int
 
 const (
-	nobody    kind = iota // without a token
-	owner                 // has the objects
-	colleague             // of the same organisation
-	admin                 // of the same organisation
-	stranger              // of another organisation, its administrator or not
-	agentHere             // of the cluster that the paths name
-	alien                 // a sound token that is for something else
-	denied                // on the deny list
-	homeless              // of no organisation
+	nobody         kind = iota // without a token
+	owner                      // has the objects
+	colleague                  // of the same organisation
+	admin                      // of the same organisation
+	stranger                   // of another organisation, its administrator or not
+	agentHere                  // of the cluster that the paths name
+	alien                      // a sound token that is for something else
+	denied                     // on the deny list
+	homeless                   // of no organisation
+	machine                    // a service account of the organisation, which may only scrape
+	strangeMachine             // one of another organisation
 )
 
 func (s scene) callers(t *testing.T) []caller {
@@ -142,10 +150,11 @@ func (s scene) callers(t *testing.T) []caller {
 		{s.As(harness.Nora), "a user of no organisation", homeless},
 		{s.AsAgent(harness.ClusterTwo), "the agent of another cluster", alien},
 		{mint(harness.Realm, map[string]any{"clientId": "kas-fleetshard-agent-" + clusterGone}), "the agent of a removed cluster", alien},
-		{client(s.account), "Alice's service account", alien},
-		{client(kafka.CanaryClientID(kafka.ID(s.objects["kafka"].existing))), "the instance's canary", alien},
+		{client(s.account), "Alice's service account", machine},
+		{mint(harness.Realm, map[string]any{"clientId": "srvc-acct-daves", "username": harness.Dave, "rh-org-id": harness.LimitedOrganisation}), "a service account of another organisation", strangeMachine},
+		{client(kafka.CanaryClientID(kafka.ID(s.objects["kafka"].existing))), "the instance's canary", machine},
 		{mint(harness.AdminRealm, alices), "the admin realm, saying it is Alice", alien},
-		{mint(harness.Realm, map[string]any{"username": harness.Alice, "org_id": harness.Organisation, "is_org_admin": true}), "the SSO realm, saying it is Alice", alien},
+		{mint(harness.Realm, map[string]any{"username": harness.Alice, "org_id": harness.Organisation, "is_org_admin": true}), "the SSO realm, saying it is Alice", machine},
 		{mint(harness.UserRealm, alices), "Alice, saying she is the agent", owner},
 		{s.AsAgent(harness.ClusterOne), "the cluster's agent", agentHere},
 		{s.As(harness.Bob), "a colleague", colleague},

@@ -64,6 +64,16 @@ type ErrorList struct {
 	Total int32 `json:"total"`
 }
 
+// InstantQuery The last sample of one series
+type InstantQuery struct {
+	// Metric The labels, among them `__name__`, the name of the metric
+	Metric map[string]string `json:"metric"`
+
+	// Timestamp Milliseconds since 1970
+	Timestamp int64   `json:"timestamp"`
+	Value     float64 `json:"value"`
+}
+
 // KafkaRequest A Kafka instance
 type KafkaRequest struct {
 	// AdminAPIServerURL Where topics and access rules are managed; known once `ready`
@@ -217,6 +227,26 @@ type List struct {
 	Total int32 `json:"total"`
 }
 
+// MetricsInstantQueryList The present figures of an instance
+type MetricsInstantQueryList struct {
+	// Kind Always `MetricsInstantQueryList`
+	Kind string `json:"kind"`
+
+	// ID The id of the instance
+	ID    string         `json:"id"`
+	Items []InstantQuery `json:"items"`
+}
+
+// MetricsRangeQueryList Series of an instance over a span of time
+type MetricsRangeQueryList struct {
+	// Kind Always `MetricsRangeQueryList`
+	Kind string `json:"kind"`
+
+	// ID The id of the instance
+	ID    string       `json:"id"`
+	Items []RangeQuery `json:"items"`
+}
+
 // ObjectReference What an object is and where it lives
 type ObjectReference struct {
 	// Href Absolute path without a host
@@ -227,6 +257,13 @@ type ObjectReference struct {
 
 // OpenAPIDocument A document of the OpenAPI Specification 3.0
 type OpenAPIDocument = json.RawMessage
+
+// RangeQuery One series
+type RangeQuery struct {
+	// Metric The labels, among them `__name__`, the name of the metric
+	Metric map[string]string `json:"metric"`
+	Values []Values          `json:"values"`
+}
 
 // ServiceAccount defines model for ServiceAccount.
 type ServiceAccount struct {
@@ -311,6 +348,13 @@ type SupportedKafkaSizeBytesValueItem struct {
 	Bytes int64 `json:"bytes,omitempty"`
 }
 
+// Values One sample
+type Values struct {
+	// Timestamp Milliseconds since 1970
+	Timestamp int64   `json:"timestamp"`
+	Value     float64 `json:"value"`
+}
+
 // VersionMetadata defines model for VersionMetadata.
 type VersionMetadata struct {
 	Collections []ObjectReference `json:"collections"`
@@ -327,11 +371,20 @@ type VersionMetadata struct {
 // Async defines model for async.
 type Async = string
 
+// Duration defines model for duration.
+type Duration = int64
+
+// Filters defines model for filters.
+type Filters = []string
+
 // ID defines model for id.
 type ID = string
 
 // IfNoneMatch defines model for ifNoneMatch.
 type IfNoneMatch = string
+
+// Interval defines model for interval.
+type Interval = int64
 
 // OrderBy defines model for orderBy.
 type OrderBy = string
@@ -411,6 +464,24 @@ type DeleteKafkaByIDParams struct {
 	// Async Must be `true`: the work goes on after the reply, and the caller says so. Anything else, or nothing, is error 103.
 	// A plain string here, so that a body which cannot be read is reported first.
 	Async Async `form:"async,omitempty" json:"async,omitempty"`
+}
+
+// GetMetricsByInstantQueryParams defines parameters for GetMetricsByInstantQuery.
+type GetMetricsByInstantQueryParams struct {
+	// Filters The metrics to give, by their exact names; without it all. May be repeated. Names that are not known give nothing, and are no error.
+	Filters Filters `form:"filters,omitempty" json:"filters,omitempty"`
+}
+
+// GetMetricsByRangeQueryParams defines parameters for GetMetricsByRangeQuery.
+type GetMetricsByRangeQueryParams struct {
+	// Duration How many minutes the span has. Span and `interval` together must not ask for more than 11000 samples of each series.
+	Duration Duration `form:"duration" json:"duration"`
+
+	// Interval How many seconds lie between two samples
+	Interval Interval `form:"interval" json:"interval"`
+
+	// Filters The metrics to give, by their exact names; without it all. May be repeated. Names that are not known give nothing, and are no error.
+	Filters Filters `form:"filters,omitempty" json:"filters,omitempty"`
 }
 
 // GetOpenAPIParams defines parameters for GetOpenAPI.
@@ -586,6 +657,27 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /api/kafkas_mgmt/v1/kafkas/{id} (the `UpdateKafkaByID` operationId).
 	UpdateKafkaByID(ctx context.Context, id ID, body UpdateKafkaByIDJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FederateMetrics Scrape the metrics of an instance
+	//
+	// All metrics of the instance in the text format of Prometheus, for a Prometheus of the customer's own. Besides people's
+	// tokens it takes those of the organisation's service accounts. Figures may be some seconds old: replies are kept for a moment.
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate (the `FederateMetrics` operationId).
+	FederateMetrics(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMetricsByInstantQuery Read the present metrics of an instance
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query (the `GetMetricsByInstantQuery` operationId).
+	GetMetricsByInstantQuery(ctx context.Context, id ID, params *GetMetricsByInstantQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMetricsByRangeQuery Read metrics of an instance over a span of time
+	//
+	// The span ends now. An instance that has not reached a data plane yet has no metrics: the list is empty. Samples that
+	// are no number are left out.
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range (the `GetMetricsByRangeQuery` operationId).
+	GetMetricsByRangeQuery(ctx context.Context, id ID, params *GetMetricsByRangeQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenAPI This document as JSON
 	//
@@ -813,6 +905,57 @@ func (c *Client) UpdateKafkaByIDWithBody(ctx context.Context, id ID, contentType
 // Corresponds with PATCH /api/kafkas_mgmt/v1/kafkas/{id} (the `UpdateKafkaByID` operationId).
 func (c *Client) UpdateKafkaByID(ctx context.Context, id ID, body UpdateKafkaByIDJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateKafkaByIDRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FederateMetrics Scrape the metrics of an instance
+//
+// All metrics of the instance in the text format of Prometheus, for a Prometheus of the customer's own. Besides people's
+// tokens it takes those of the organisation's service accounts. Figures may be some seconds old: replies are kept for a moment.
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate (the `FederateMetrics` operationId).
+func (c *Client) FederateMetrics(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFederateMetricsRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMetricsByInstantQuery Read the present metrics of an instance
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query (the `GetMetricsByInstantQuery` operationId).
+func (c *Client) GetMetricsByInstantQuery(ctx context.Context, id ID, params *GetMetricsByInstantQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMetricsByInstantQueryRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMetricsByRangeQuery Read metrics of an instance over a span of time
+//
+// The span ends now. An instance that has not reached a data plane yet has no metrics: the list is empty. Samples that
+// are no number are left out.
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range (the `GetMetricsByRangeQuery` operationId).
+func (c *Client) GetMetricsByRangeQuery(ctx context.Context, id ID, params *GetMetricsByRangeQueryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMetricsByRangeQueryRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1376,6 +1519,178 @@ func NewUpdateKafkaByIDRequestWithBody(server string, id ID, contentType string,
 	return req, nil
 }
 
+// NewFederateMetricsRequest constructs an http.Request for the FederateMetrics method
+func NewFederateMetricsRequest(server string, id ID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/kafkas/%s/metrics/federate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMetricsByInstantQueryRequest constructs an http.Request for the GetMetricsByInstantQuery method
+func NewGetMetricsByInstantQueryRequest(server string, id ID, params *GetMetricsByInstantQueryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/kafkas/%s/metrics/query", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Filters != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filters", params.Filters, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMetricsByRangeQueryRequest constructs an http.Request for the GetMetricsByRangeQuery method
+func NewGetMetricsByRangeQueryRequest(server string, id ID, params *GetMetricsByRangeQueryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/kafkas/%s/metrics/query_range", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "duration", params.Duration, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "interval", params.Interval, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Filters != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filters", params.Filters, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string, params *GetOpenAPIParams) (*http.Request, error) {
 	var err error
@@ -1785,6 +2100,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /api/kafkas_mgmt/v1/kafkas/{id} (the `UpdateKafkaByID` operationId).
 	UpdateKafkaByIDWithResponse(ctx context.Context, id ID, body UpdateKafkaByIDJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKafkaByIDResponse, error)
+
+	// FederateMetricsWithResponse Scrape the metrics of an instance
+	//
+	// All metrics of the instance in the text format of Prometheus, for a Prometheus of the customer's own. Besides people's
+	// tokens it takes those of the organisation's service accounts. Figures may be some seconds old: replies are kept for a moment.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate (the `FederateMetrics` operationId).
+	FederateMetricsWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*FederateMetricsResponse, error)
+
+	// GetMetricsByInstantQueryWithResponse Read the present metrics of an instance
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query (the `GetMetricsByInstantQuery` operationId).
+	GetMetricsByInstantQueryWithResponse(ctx context.Context, id ID, params *GetMetricsByInstantQueryParams, reqEditors ...RequestEditorFn) (*GetMetricsByInstantQueryResponse, error)
+
+	// GetMetricsByRangeQueryWithResponse Read metrics of an instance over a span of time
+	//
+	// The span ends now. An instance that has not reached a data plane yet has no metrics: the list is empty. Samples that
+	// are no number are left out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range (the `GetMetricsByRangeQuery` operationId).
+	GetMetricsByRangeQueryWithResponse(ctx context.Context, id ID, params *GetMetricsByRangeQueryParams, reqEditors ...RequestEditorFn) (*GetMetricsByRangeQueryResponse, error)
 
 	// GetOpenAPIWithResponse This document as JSON
 	//
@@ -2356,6 +2698,181 @@ func (r UpdateKafkaByIDResponse) ContentType() string {
 	return ""
 }
 
+// FederateMetricsResponse429Headers the declared response headers of an HTTP 429 response for FederateMetrics
+type FederateMetricsResponse429Headers struct {
+	RetryAfter string
+}
+
+// FederateMetricsResponse503Headers the declared response headers of an HTTP 503 response for FederateMetrics
+type FederateMetricsResponse503Headers struct {
+	RetryAfter string
+}
+
+type FederateMetricsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *FederateMetricsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *FederateMetricsResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r FederateMetricsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FederateMetricsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FederateMetricsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetMetricsByInstantQueryResponse429Headers the declared response headers of an HTTP 429 response for GetMetricsByInstantQuery
+type GetMetricsByInstantQueryResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetMetricsByInstantQueryResponse503Headers the declared response headers of an HTTP 503 response for GetMetricsByInstantQuery
+type GetMetricsByInstantQueryResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetMetricsByInstantQueryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MetricsInstantQueryList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetMetricsByInstantQueryResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetMetricsByInstantQueryResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMetricsByInstantQueryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMetricsByInstantQueryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMetricsByInstantQueryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetMetricsByRangeQueryResponse429Headers the declared response headers of an HTTP 429 response for GetMetricsByRangeQuery
+type GetMetricsByRangeQueryResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetMetricsByRangeQueryResponse503Headers the declared response headers of an HTTP 503 response for GetMetricsByRangeQuery
+type GetMetricsByRangeQueryResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetMetricsByRangeQueryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MetricsRangeQueryList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetMetricsByRangeQueryResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetMetricsByRangeQueryResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMetricsByRangeQueryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMetricsByRangeQueryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMetricsByRangeQueryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetOpenAPIResponse200Headers the declared response headers of an HTTP 200 response for GetOpenAPI
 type GetOpenAPIResponse200Headers struct {
 	ETag string
@@ -2916,6 +3433,51 @@ func (c *ClientWithResponses) UpdateKafkaByIDWithResponse(ctx context.Context, i
 		return nil, err
 	}
 	return ParseUpdateKafkaByIDResponse(rsp)
+}
+
+// FederateMetricsWithResponse Scrape the metrics of an instance
+//
+// All metrics of the instance in the text format of Prometheus, for a Prometheus of the customer's own. Besides people's
+// tokens it takes those of the organisation's service accounts. Figures may be some seconds old: replies are kept for a moment.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate (the `FederateMetrics` operationId).
+func (c *ClientWithResponses) FederateMetricsWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*FederateMetricsResponse, error) {
+	rsp, err := c.FederateMetrics(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFederateMetricsResponse(rsp)
+}
+
+// GetMetricsByInstantQueryWithResponse Read the present metrics of an instance
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query (the `GetMetricsByInstantQuery` operationId).
+func (c *ClientWithResponses) GetMetricsByInstantQueryWithResponse(ctx context.Context, id ID, params *GetMetricsByInstantQueryParams, reqEditors ...RequestEditorFn) (*GetMetricsByInstantQueryResponse, error) {
+	rsp, err := c.GetMetricsByInstantQuery(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMetricsByInstantQueryResponse(rsp)
+}
+
+// GetMetricsByRangeQueryWithResponse Read metrics of an instance over a span of time
+//
+// The span ends now. An instance that has not reached a data plane yet has no metrics: the list is empty. Samples that
+// are no number are left out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range (the `GetMetricsByRangeQuery` operationId).
+func (c *ClientWithResponses) GetMetricsByRangeQueryWithResponse(ctx context.Context, id ID, params *GetMetricsByRangeQueryParams, reqEditors ...RequestEditorFn) (*GetMetricsByRangeQueryResponse, error) {
+	rsp, err := c.GetMetricsByRangeQuery(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMetricsByRangeQueryResponse(rsp)
 }
 
 // GetOpenAPIWithResponse This document as JSON
@@ -3824,6 +4386,293 @@ func ParseUpdateKafkaByIDResponse(rsp *http.Response) (*UpdateKafkaByIDResponse,
 	return response, nil
 }
 
+// ParseFederateMetricsResponse parses an HTTP response from a FederateMetricsWithResponse call
+func ParseFederateMetricsResponse(rsp *http.Response) (*FederateMetricsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FederateMetricsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers FederateMetricsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers FederateMetricsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMetricsByInstantQueryResponse parses an HTTP response from a GetMetricsByInstantQueryWithResponse call
+func ParseGetMetricsByInstantQueryResponse(rsp *http.Response) (*GetMetricsByInstantQueryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMetricsByInstantQueryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MetricsInstantQueryList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetMetricsByInstantQueryResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetMetricsByInstantQueryResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMetricsByRangeQueryResponse parses an HTTP response from a GetMetricsByRangeQueryWithResponse call
+func ParseGetMetricsByRangeQueryResponse(rsp *http.Response) (*GetMetricsByRangeQueryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMetricsByRangeQueryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MetricsRangeQueryList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetMetricsByRangeQueryResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetMetricsByRangeQueryResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetOpenAPIResponse parses an HTTP response from a GetOpenAPIWithResponse call
 func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4502,6 +5351,15 @@ type ServerInterface interface {
 	// UpdateKafkaByID Hand an instance to a new owner or switch reauthentication
 	// (PATCH /api/kafkas_mgmt/v1/kafkas/{id})
 	UpdateKafkaByID(w http.ResponseWriter, r *http.Request, id ID)
+	// FederateMetrics Scrape the metrics of an instance
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate)
+	FederateMetrics(w http.ResponseWriter, r *http.Request, id ID)
+	// GetMetricsByInstantQuery Read the present metrics of an instance
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query)
+	GetMetricsByInstantQuery(w http.ResponseWriter, r *http.Request, id ID, params GetMetricsByInstantQueryParams)
+	// GetMetricsByRangeQuery Read metrics of an instance over a span of time
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range)
+	GetMetricsByRangeQuery(w http.ResponseWriter, r *http.Request, id ID, params GetMetricsByRangeQueryParams)
 	// GetOpenAPI This document as JSON
 	// (GET /api/kafkas_mgmt/v1/openapi)
 	GetOpenAPI(w http.ResponseWriter, r *http.Request, params GetOpenAPIParams)
@@ -4824,6 +5682,142 @@ func (siw *ServerInterfaceWrapper) UpdateKafkaByID(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateKafkaByID(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FederateMetrics operation middleware
+func (siw *ServerInterfaceWrapper) FederateMetrics(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FederateMetrics(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMetricsByInstantQuery operation middleware
+func (siw *ServerInterfaceWrapper) GetMetricsByInstantQuery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMetricsByInstantQueryParams
+
+	// ------------- Optional query parameter "filters" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filters", r.URL.Query(), &params.Filters, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filters"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filters", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetricsByInstantQuery(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetMetricsByRangeQuery operation middleware
+func (siw *ServerInterfaceWrapper) GetMetricsByRangeQuery(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMetricsByRangeQueryParams
+
+	// ------------- Required query parameter "duration" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "duration", r.URL.Query(), &params.Duration, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "duration"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "duration", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "interval" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "interval", r.URL.Query(), &params.Interval, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "interval"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "interval", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filters" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filters", r.URL.Query(), &params.Filters, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filters"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filters", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetricsByRangeQuery(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5173,6 +6167,12 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}", wrapper.GetKafkaByID).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}", wrapper.UpdateKafkaByID).Methods(http.MethodPatch)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range", wrapper.GetMetricsByRangeQuery).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/query", wrapper.GetMetricsByInstantQuery).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate", wrapper.FederateMetrics).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/service_accounts", wrapper.GetServiceAccounts).Methods(http.MethodGet)
 
@@ -6142,6 +7142,371 @@ func (response UpdateKafkaByID503JSONResponse) VisitUpdateKafkaByIDResponse(w ht
 	return err
 }
 
+type FederateMetricsRequestObject struct {
+	ID ID `json:"id"`
+}
+
+type FederateMetricsResponseObject interface {
+	VisitFederateMetricsResponse(w http.ResponseWriter) error
+}
+
+type FederateMetrics200TextResponse string
+
+func (response FederateMetrics200TextResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type FederateMetrics400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response FederateMetrics400JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response FederateMetrics401JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response FederateMetrics403JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response FederateMetrics404JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response FederateMetrics429JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response FederateMetrics500JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FederateMetrics503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response FederateMetrics503JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQueryRequestObject struct {
+	ID     ID `json:"id"`
+	Params GetMetricsByInstantQueryParams
+}
+
+type GetMetricsByInstantQueryResponseObject interface {
+	VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error
+}
+
+type GetMetricsByInstantQuery200JSONResponse MetricsInstantQueryList
+
+func (response GetMetricsByInstantQuery200JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetMetricsByInstantQuery400JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetMetricsByInstantQuery401JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetMetricsByInstantQuery403JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMetricsByInstantQuery404JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetMetricsByInstantQuery429JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetMetricsByInstantQuery500JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByInstantQuery503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetMetricsByInstantQuery503JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQueryRequestObject struct {
+	ID     ID `json:"id"`
+	Params GetMetricsByRangeQueryParams
+}
+
+type GetMetricsByRangeQueryResponseObject interface {
+	VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error
+}
+
+type GetMetricsByRangeQuery200JSONResponse MetricsRangeQueryList
+
+func (response GetMetricsByRangeQuery200JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetMetricsByRangeQuery400JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetMetricsByRangeQuery401JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetMetricsByRangeQuery403JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMetricsByRangeQuery404JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetMetricsByRangeQuery429JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetMetricsByRangeQuery500JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetricsByRangeQuery503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetMetricsByRangeQuery503JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetOpenAPIRequestObject struct {
 	Params GetOpenAPIParams
 }
@@ -6928,6 +8293,15 @@ type StrictServerInterface interface {
 	// UpdateKafkaByID Hand an instance to a new owner or switch reauthentication
 	// (PATCH /api/kafkas_mgmt/v1/kafkas/{id})
 	UpdateKafkaByID(ctx context.Context, request UpdateKafkaByIDRequestObject) (UpdateKafkaByIDResponseObject, error)
+	// FederateMetrics Scrape the metrics of an instance
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate)
+	FederateMetrics(ctx context.Context, request FederateMetricsRequestObject) (FederateMetricsResponseObject, error)
+	// GetMetricsByInstantQuery Read the present metrics of an instance
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query)
+	GetMetricsByInstantQuery(ctx context.Context, request GetMetricsByInstantQueryRequestObject) (GetMetricsByInstantQueryResponseObject, error)
+	// GetMetricsByRangeQuery Read metrics of an instance over a span of time
+	// (GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range)
+	GetMetricsByRangeQuery(ctx context.Context, request GetMetricsByRangeQueryRequestObject) (GetMetricsByRangeQueryResponseObject, error)
 	// GetOpenAPI This document as JSON
 	// (GET /api/kafkas_mgmt/v1/openapi)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
@@ -7228,6 +8602,86 @@ func (sh *strictHandler) UpdateKafkaByID(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateKafkaByIDResponseObject); ok {
 		if err := validResponse.VisitUpdateKafkaByIDResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FederateMetrics operation middleware
+func (sh *strictHandler) FederateMetrics(w http.ResponseWriter, r *http.Request, id ID) {
+	var request FederateMetricsRequestObject
+
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FederateMetrics(ctx, request.(FederateMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FederateMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FederateMetricsResponseObject); ok {
+		if err := validResponse.VisitFederateMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMetricsByInstantQuery operation middleware
+func (sh *strictHandler) GetMetricsByInstantQuery(w http.ResponseWriter, r *http.Request, id ID, params GetMetricsByInstantQueryParams) {
+	var request GetMetricsByInstantQueryRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetricsByInstantQuery(ctx, request.(GetMetricsByInstantQueryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetricsByInstantQuery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricsByInstantQueryResponseObject); ok {
+		if err := validResponse.VisitGetMetricsByInstantQueryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetMetricsByRangeQuery operation middleware
+func (sh *strictHandler) GetMetricsByRangeQuery(w http.ResponseWriter, r *http.Request, id ID, params GetMetricsByRangeQueryParams) {
+	var request GetMetricsByRangeQueryRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetricsByRangeQuery(ctx, request.(GetMetricsByRangeQueryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetricsByRangeQuery")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricsByRangeQueryResponseObject); ok {
+		if err := validResponse.VisitGetMetricsByRangeQueryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
