@@ -19,16 +19,16 @@ FRESH := .run/fresh
 
 ##@ See it work
 .PHONY: demo
-demo: postgres build ## Show one Kafka from request to gone, messages included, in a world of its own
+demo: postgres prometheus build ## Show one Kafka from request to gone, messages included, in a world of its own
 	@bin/sandbox demo
 
 .PHONY: run
-run: postgres build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none, SSO_PROVIDER=redhat_sso
+run: postgres prometheus build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none, SSO_PROVIDER=redhat_sso
 	@exec bin/sandbox run
 
 ##@ Check it
 .PHONY: test
-test: postgres ## Run every test with the race detector
+test: postgres prometheus ## Run every test with the race detector
 	scripts/with-postgres go test -race -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: bench
@@ -94,6 +94,10 @@ generate-code:
 postgres: ## Install PostgreSQL's programs if they are missing (Debian: with apt-get)
 	@scripts/install-postgres
 
+.PHONY: prometheus
+prometheus: ## Unpack a Prometheus for the sandbox and the tests if there is none (Debian's package; nothing is installed)
+	@scripts/install-prometheus
+
 .PHONY: clean
 clean: ## Remove what was built, and stop and remove the sandbox's databases
 	@go build -o bin/pgserver ./test/postgres/cmd/pgserver
@@ -102,4 +106,4 @@ clean: ## Remove what was built, and stop and remove the sandbox's databases
 
 .PHONY: help
 help: ## Explain the targets
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -9,7 +9,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 )
 
-const adminIndex = `The sandbox's own routes. SERVICE is one of sso, ocm, ams, route53.
+const adminIndex = `The sandbox's own routes. SERVICE is one of sso, ocm, ams, route53, observatorium.
 
 GET    /SERVICE/state     what the service holds
 GET    /SERVICE/journal   the calls it got; DELETE empties it
@@ -31,7 +31,7 @@ func admin(u *upstreams, d *dataPlane) http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = fmt.Fprint(w, adminIndex)
 	})
-	for _, e := range []*emulator.Emulated{u.ssoCalls, u.ocmCalls, u.amsCalls, u.dnsCalls} {
+	for _, e := range []*emulator.Emulated{u.ssoCalls, u.ocmCalls, u.amsCalls, u.dnsCalls, u.metricsCalls} {
 		mux.Handle("/"+e.Name()+"/", http.StripPrefix("/"+e.Name(), e.Admin()))
 	}
 	mux.HandleFunc("GET /agents", func(w http.ResponseWriter, _ *http.Request) { show(w, d.conducts()) })

@@ -48,6 +48,8 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		"--ams-base-url=" + address(p.OCM),
 		"--ocm-token-url=" + address(p.SSO) + "/auth/realms/" + customerRealm + "/protocol/openid-connect/token",
 		"--aws-route53-endpoint-url=" + address(p.Route53),
+		"--observability-red-hat-sso-token-refresher-url=" + address(p.Observatorium),
+		"--observability-red-hat-sso-tenant=managedkafka",
 	}
 	for _, file := range []struct{ flag, name, content string }{
 		{"quota-management-list-config-file", "config/quota-management-list-configuration.yaml", quotaList()},

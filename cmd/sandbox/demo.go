@@ -77,6 +77,7 @@ func (t *story) tell(ctx context.Context) (err error) {
 		{"a Kafka is ordered and becomes ready", t.createKafka},
 		{"its host resolves", t.resolve},
 		{"messages go through it", t.exchange},
+		{"its metrics tell of them", t.measure},
 		{"it is deleted", t.deleteKafka},
 		{"nothing is left of it", t.inspect},
 		{"the service account is deleted", t.deleteAccount},

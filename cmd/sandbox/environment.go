@@ -46,6 +46,8 @@ func (w *world) environment() []variable {
 		{"SANDBOX_ADMIN_URL", address(p.Admin)},
 		{"OCM_URL", address(p.OCM)},
 		{"ROUTE53_URL", address(p.Route53)},
+		{"OBSERVATORIUM_URL", address(p.Observatorium)},
+		{"PROMETHEUS_URL", w.prometheusURL()},
 		{"DATABASE_URL", w.database.url},
 		{"KAFKA_ROUTER_ADDR", local(p.Router)},
 		{"KAFKA_CA_FILE", w.folder.file("ca.pem")},
@@ -62,6 +64,7 @@ func (w *world) environment() []variable {
 		{"FLEET_MANAGER_PIDS", joined(w.fleet.pids())},
 		{"SANDBOX_PID", strconv.Itoa(os.Getpid())},
 		{"POSTGRES_PID", pidText(w.database.pid)},
+		{"PROMETHEUS_PID", pidText(w.prometheusPID())},
 	}
 	names := make([]string, 0, len(w.tokens))
 	for name := range w.tokens {
@@ -170,6 +173,10 @@ Load the variables first; the commands below use them:
   curl -s -H "Authorization: Bearer $(curl -s -d grant_type=client_credentials -d client_id=$AGENT_CLIENT_ID \
     -d client_secret=$AGENT_CLIENT_SECRET $SSO_TOKEN_URL |
     sed 's/.*"access_token":"\([^"]*\)".*/\1/')" $API_URL/api/kafkas_mgmt/v1/agent-clusters/$CLUSTER_ID/kafkas
+  # what a customer sees of a Kafka's figures: now, over a span, and for a Prometheus of the customer's own
+  curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID/metrics/query
+  curl -s -H "Authorization: Bearer $USER_TOKEN" "$API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID/metrics/query_range?duration=5&interval=30"
+  curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID/metrics/federate
   # metrics, health, and how to break the upstreams
   curl -s $METRICS_URL/metrics
   curl -s $HEALTH_URL/healthcheck

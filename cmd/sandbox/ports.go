@@ -13,6 +13,7 @@ import (
 type ports struct {
 	Replicas                                  []replicaPorts
 	Gateway, SSO, Admin, OCM, Route53, Router int
+	Observatorium, Prometheus, Figures        int
 }
 
 type replicaPorts struct{ API, Metrics, Health int }
@@ -20,7 +21,7 @@ type replicaPorts struct{ API, Metrics, Health int }
 func portsOf(replicas, offset int) ports {
 	p := ports{
 		Gateway: 8090 + offset, SSO: 8180 + offset, Admin: 8190 + offset, OCM: 8191 + offset, Route53: 8192 + offset,
-		Router: 9443 + offset,
+		Router: 9443 + offset, Observatorium: 8193 + offset, Prometheus: 8194 + offset, Figures: 8195 + offset,
 	}
 	for n := range replicas {
 		at := offset + n*1000
@@ -37,7 +38,7 @@ type namedPort struct {
 func (p ports) all() []namedPort {
 	list := []namedPort{
 		{"gateway", p.Gateway}, {"SSO", p.SSO}, {"sandbox admin", p.Admin}, {"OCM", p.OCM}, {"Route 53", p.Route53},
-		{"Kafka router", p.Router},
+		{"Kafka router", p.Router}, {"Observatorium", p.Observatorium}, {"Prometheus", p.Prometheus}, {"figures of the brokers", p.Figures},
 	}
 	for _, r := range p.Replicas {
 		list = append(list, namedPort{"API", r.API}, namedPort{"metrics", r.Metrics}, namedPort{"health", r.Health})

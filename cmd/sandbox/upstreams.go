@@ -15,6 +15,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ocm"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ocm/wire"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/route53"
@@ -45,8 +46,9 @@ type upstreams struct {
 	OCM     *ocm.OCM
 	AMS     *ams.AMS
 	Route53 *route53.Route53
+	Metrics *observatorium.Observatorium
 
-	ssoCalls, ocmCalls, amsCalls, dnsCalls *emulator.Emulated
+	ssoCalls, ocmCalls, amsCalls, dnsCalls, metricsCalls *emulator.Emulated
 }
 
 // openUpstreams makes the services; onAddon hears of add-ons that became ready.
@@ -78,10 +80,12 @@ func openUpstreams(s settings, p ports, c credentials, onAddon func(clusterID, a
 	u.Route53 = route53.New(route53.Options{
 		Zones: []route53.Zone{{ID: zoneID, Name: kafkaZone}}, Static: routerHosts(), AccessKey: c.AWSAccessKey,
 	})
+	u.Metrics = observatorium.New()
 	u.ssoCalls = emulator.Wrap("sso", u.SSO.Handler()).ShowState(u.SSO.State)
 	u.ocmCalls = emulator.Wrap("ocm", u.OCM.Handler()).ShowState(u.OCM.State)
 	u.amsCalls = emulator.Wrap("ams", u.AMS.Handler()).ShowState(u.AMS.State)
 	u.dnsCalls = emulator.Wrap("route53", u.Route53.Handler()).ShowState(u.Route53.State)
+	u.metricsCalls = emulator.Wrap("observatorium", u.Metrics.Handler())
 	return u, nil
 }
 

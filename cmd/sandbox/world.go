@@ -15,6 +15,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 	"github.com/kas-fleet/kas-fleet-manager/test/broker"
+	"github.com/kas-fleet/kas-fleet-manager/test/prometheus"
 )
 
 // world is everything that one sandbox runs.
@@ -26,6 +27,7 @@ type world struct {
 	upstreams *upstreams
 	plane     *dataPlane
 	authority *broker.Authority
+	measuring *prometheus.Server // nil: there is no Prometheus on this machine
 	fleet     *fleet
 	tokens    map[string]string
 
@@ -124,6 +126,7 @@ func (w *world) openOutside(ctx context.Context, c credentials) (err error) {
 	}{
 		{w.ports.SSO, u.ssoCalls}, {w.ports.OCM, u.redHat()}, {w.ports.Route53, u.dnsCalls},
 		{w.ports.Gateway, gateway(w.ports, u.SSO.UserToken)}, {w.ports.Admin, admin(u, w.plane)},
+		{w.ports.Observatorium, u.metricsCalls}, {w.ports.Figures, w.plane.router.Figures()},
 	} {
 		stop, err := serve(ctx, one.port, one.handler)
 		if err != nil {
@@ -132,6 +135,9 @@ func (w *world) openOutside(ctx context.Context, c credentials) (err error) {
 		w.onClose(stop)
 	}
 	w.say("SSO, OCM, AMS, Route 53, gateway and Kafka router answer")
+	if err := w.openPrometheus(ctx); err != nil {
+		return err
+	}
 	if w.tokens, err = w.makeTokens(); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"github.com/kas-fleet/kas-fleet-manager/test/broker"
 )
 
@@ -37,6 +39,7 @@ func RealKafkas(router *broker.Router, brokers int, logger *slog.Logger) DataPla
 func specOf(k ManagedKafka, brokers int, logger *slog.Logger) broker.Spec {
 	spec := broker.Spec{
 		ID: k.ID, BootstrapHost: k.Spec.Endpoint.BootstrapServerHost, Brokers: brokers, Logger: logger,
+		Name: k.Metadata.Name, Namespace: k.Metadata.Namespace, Limits: limitsOf(k.Spec.Capacity),
 	}
 	for _, account := range k.Spec.ServiceAccounts {
 		spec.Canaries = append(spec.Canaries, broker.Credential{ClientID: account.Principal, Secret: account.Password})
@@ -54,4 +57,19 @@ func specOf(k ManagedKafka, brokers int, logger *slog.Logger) broker.Spec {
 		}
 	}
 	return spec
+}
+
+// limitsOf reads the size of an instance. What cannot be read limits nothing.
+func limitsOf(c Capacity) broker.Limits {
+	bytes := func(text string) int64 {
+		quantity, err := resource.ParseQuantity(text)
+		if err != nil {
+			return 0
+		}
+		return quantity.Value()
+	}
+	return broker.Limits{
+		Partitions: c.MaxPartitions, Connections: c.TotalMaxConnections, ConnectionsPerSecond: c.MaxConnectionAttemptsPerSec,
+		IngressPerSecond: bytes(c.IngressPerSec), EgressPerSecond: bytes(c.EgressPerSec), Storage: bytes(c.MaxDataRetentionSize),
+	}
 }

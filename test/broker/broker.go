@@ -32,6 +32,9 @@ type Spec struct {
 	ID            string
 	BootstrapHost string // without a port
 	Brokers       int    // 0: one
+	Name          string // of the instance, as its figures have it
+	Namespace     string // it is in, likewise; "": it has no figures
+	Limits        Limits
 	OAuth         *OAuth // nil: clients need no credentials
 	Canaries      []Credential
 	Logger        *slog.Logger // nil: silent
@@ -61,6 +64,12 @@ type Broker struct {
 	nodes   []*listener
 	cancel  context.CancelFunc
 	closing sync.Once
+
+	closed sync.RWMutex // held while the cluster is asked for figures
+	gone   bool
+
+	knownLock sync.Mutex
+	known     known
 }
 
 // Start runs an instance. It opens no port: a Router brings it its connections.
@@ -74,7 +83,7 @@ func Start(spec Spec) (*Broker, error) {
 		spec.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &Broker{spec: spec, cancel: cancel}
+	b := &Broker{spec: spec, cancel: cancel, known: known{topics: map[string]bool{}, groups: map[string]bool{}}}
 	opts := []kfake.Opt{
 		kfake.ClusterID(spec.ID),
 		kfake.NumBrokers(spec.Brokers),
@@ -97,6 +106,7 @@ func Start(spec Spec) (*Broker, error) {
 	if gate != nil {
 		gate.guard(ctx, b.cluster)
 	}
+	b.observe()
 	return b, nil
 }
 
@@ -107,6 +117,9 @@ func (b *Broker) ID() string { return b.spec.ID }
 func (b *Broker) Close() {
 	b.closing.Do(func() {
 		b.cancel()
+		b.closed.Lock()
+		defer b.closed.Unlock()
+		b.gone = true
 		b.cluster.Close()
 	})
 }

@@ -22,10 +22,11 @@ type listener struct {
 	conns   chan net.Conn
 	closed  chan struct{}
 	closing sync.Once
+	traffic *traffic
 }
 
 func newListener(addr string) *listener {
-	return &listener{addr: advertised(addr), conns: make(chan net.Conn), closed: make(chan struct{})}
+	return &listener{addr: advertised(addr), conns: make(chan net.Conn), closed: make(chan struct{}), traffic: newTraffic()}
 }
 
 // Accept gives the next connection.
@@ -49,12 +50,13 @@ func (l *listener) Addr() net.Addr { return l.addr }
 
 // deliver gives a connection to the node, or closes it if the node is gone.
 func (l *listener) deliver(ctx context.Context, c net.Conn) {
+	conn := newFramed(c, l.traffic)
 	select {
-	case l.conns <- &framed{Conn: c}:
+	case l.conns <- conn:
 	case <-l.closed:
-		_ = c.Close()
+		_ = conn.Close()
 	case <-ctx.Done():
-		_ = c.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -70,6 +72,30 @@ type framed struct {
 	net.Conn
 	head []byte // of the frame, read ahead and not yet passed on
 	left int    // bytes of the frame still to come from the connection
+
+	traffic *traffic
+	replies replies
+	ending  sync.Once
+}
+
+func newFramed(c net.Conn, t *traffic) *framed {
+	t.open.Add(1)
+	t.opened.Add(1)
+	return &framed{Conn: c, traffic: t, replies: replies{traffic: t, asked: map[int32]int16{}}}
+}
+
+// Close also counts the connection out.
+func (f *framed) Close() error {
+	f.ending.Do(func() { f.traffic.open.Add(-1) })
+	return f.Conn.Close()
+}
+
+// Write also counts what goes out.
+func (f *framed) Write(p []byte) (int, error) {
+	n, err := f.Conn.Write(p)
+	f.traffic.out.Add(int64(n))
+	f.replies.note(p[:n])
+	return n, err
 }
 
 // Read passes on at most the rest of the present frame.
@@ -89,13 +115,14 @@ func (f *framed) Read(p []byte) (int, error) {
 	}
 	n, err := f.Conn.Read(p[:min(len(p), f.left)])
 	f.left -= n
+	f.traffic.in.Add(int64(n))
 	return n, err
 }
 
-// next reads the size, key and version of a frame.
+// next reads the size, key, version and correlation id of a frame.
 func (f *framed) next() error {
-	head := make([]byte, 8)
-	if _, err := io.ReadFull(f.Conn, head); err != nil {
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(f.Conn, head[:8]); err != nil {
 		return err
 	}
 	size := binary.BigEndian.Uint32(head)
@@ -109,6 +136,11 @@ func (f *framed) next() error {
 	if req == nil || version < 0 || (version > req.MaxVersion() && key != kmsg.ApiVersions.Int16()) {
 		return fmt.Errorf("reading request: unknown key %d version %d", key, version)
 	}
-	f.head, f.left = head, int(size)-4
+	if _, err := io.ReadFull(f.Conn, head[8:]); err != nil {
+		return err
+	}
+	f.head, f.left = head, int(size)-8
+	f.traffic.in.Add(int64(len(head)))
+	f.replies.expect(key, version, int32(binary.BigEndian.Uint32(head[8:])))
 	return nil
 }
