@@ -43,6 +43,9 @@ func (a *agents) learn(clusterID, addonID string, parameters map[string]string) 
 	}
 	a.world.secrets.add("the agent's secret", config.ClientSecret.Reveal())
 	config.ClusterDNS = clusterDNS(clusterID)
+	if a.world.brokers != nil {
+		config.DataPlane = agent.RealKafkas(a.world.brokers.router, 0, nil)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.stopped {

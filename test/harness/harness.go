@@ -84,6 +84,7 @@ type World struct {
 	specs   *specs
 	gateway *gateway
 	agents  *agents
+	brokers *brokers     // nil: instances are nothing but rows of agents
 	client  *http.Client // of all callers
 
 	database database
@@ -104,6 +105,7 @@ type options struct {
 	clusters     []Cluster
 	settings     map[string]string
 	manualAgents bool
+	measured     bool
 	unequipped   bool
 	faulty       bool
 	dnsDelay     time.Duration
@@ -189,6 +191,9 @@ func New(t *testing.T, choices ...Option) *World {
 	w.agents = newAgents(w)
 	w.gateway = newGateway(w)
 	w.openOutside()
+	if o.measured {
+		w.openBrokers()
+	}
 	w.writeFiles()
 	for _, fn := range o.before {
 		fn(w)

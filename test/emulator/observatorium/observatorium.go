@@ -68,7 +68,10 @@ func (o *Observatorium) Forward(address string) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.behind = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	o.behind = &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: &http.Transport{DisableKeepAlives: true}, // nothing is left when a test ends
+	}
 	return nil
 }
 
