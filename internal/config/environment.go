@@ -47,7 +47,7 @@ func (e Environment) defaults() map[string]string {
 	)
 	switch e {
 	case Development:
-		return map[string]string{
+		return map[string]string{ //nolint:gosec // 2026-11: the address of a token refresher is no credential
 			"ocm-base-url": stageOCM, "ams-base-url": stageOCM,
 			"api-server-bindaddress": "localhost:8000",
 			"enable-deny-list":       "true",

@@ -160,7 +160,9 @@ func TestFailures(t *testing.T) {
 	}
 	w.failure = errors.New(`could not ask {namespace="kafka-a"} at http://inside.example`)
 	for reason, call := range calls {
-		told := apierr.From(call())
+		err := call()
+		require.Error(t, err)
+		told := apierr.From(err)
 		require.Equal(t, apierr.General, told.Code)
 		require.Equal(t, strings.TrimSpace(reason), told.Reason)
 		require.ErrorIs(t, told, w.failure, "the log learns the cause")

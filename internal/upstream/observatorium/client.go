@@ -53,10 +53,10 @@ func New(c Config, m *Metrics, logger *slog.Logger) (*Client, error) {
 	if c.IgnoreTLS {
 		logger.Warn("the certificate of the backend of metrics is not verified: observatorium-ignore-ssl is set")
 	}
-	line := wire(c)
+	line, issuer := wire(c.IgnoreTLS), wire(false) // our secret never goes to whom nobody vouches for
 	var own *tokens
 	if c.RefresherURL == "" {
-		own = newTokens(c, &http.Client{Transport: line, CheckRedirect: stay})
+		own = newTokens(c, &http.Client{Transport: issuer, CheckRedirect: stay})
 	}
 	conn, err := api.NewClient(api.Config{
 		Address: c.address(), Client: &http.Client{Transport: newTransport(line, own, m), CheckRedirect: stay},
@@ -64,7 +64,7 @@ func New(c Config, m *Metrics, logger *slog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the client of metrics: %w", err)
 	}
-	client.api, client.close = promv1.NewAPI(conn), line.CloseIdleConnections
+	client.api, client.close = promv1.NewAPI(conn), func() { line.CloseIdleConnections(); issuer.CloseIdleConnections() }
 	return client, nil
 }
 
