@@ -88,7 +88,7 @@ func callerOf(ctx context.Context, template string) httpx.Caller {
 	if strings.HasPrefix(template, agentPaths) {
 		return httpx.Caller{Agent: true, Key: who.ClientID}
 	}
-	return httpx.Caller{Key: who.OrgID}
+	return httpx.Caller{Key: who.OrgID, Slow: strings.Contains(template, "/metrics/")}
 }
 
 const agentPaths = "/api/kafkas_mgmt/v1/agent-clusters/"

@@ -62,6 +62,8 @@ const (
 	waitingPerTenant = 2000
 	// An agent asks for one thing after the other; more at a time is trouble.
 	agentInFlight, agentsInFlight = 4, 64
+	// Requests that wait for others hold their place for long when those are slow.
+	slowInFlight = 8
 	// Limiters that are kept: who was not heard of for longest starts anew.
 	ratesKept = 10_000
 	burst     = 10 // seconds' worth
@@ -70,22 +72,24 @@ const (
 // Caller is who a request counts for.
 type Caller struct {
 	Agent bool
+	Slow  bool   // the reply waits for an upstream, so it must not take the place of those that wait for us only
 	Key   string // the organisation or the agent's client; empty for strangers, who count as one
 }
 
 // Limits bounds what callers have in flight and how fast they ask. Customers'
-// reads, their writes and the agents each have a lane of their own, so that none
-// of them waits for another.
+// reads, their reads of what upstreams have, their writes and the agents each have
+// a lane of their own, so that none of them waits for another.
 type Limits struct {
-	reads, writes, agents *lane
-	readRates, writeRates *rates
-	patience              time.Duration
+	reads, slow, writes, agents *lane
+	readRates, writeRates       *rates
+	patience                    time.Duration
 }
 
 // NewLimits makes the lanes, all empty.
 func NewLimits(c LimitConfig) *Limits {
 	return &Limits{
 		reads:     newLane("reads", shares*c.ReadsInFlight, c.ReadsInFlight, waitingPerTenant),
+		slow:      newLane("slow_reads", shares*slowInFlight, slowInFlight, waitingPerTenant),
 		writes:    newLane("writes", shares*c.WritesInFlight, c.WritesInFlight, waitingPerTenant),
 		agents:    newLane("agents", agentsInFlight, agentInFlight, waitingPerTenant),
 		readRates: newRates(c.ReadRate), writeRates: newRates(c.WriteRate),
@@ -93,7 +97,7 @@ func NewLimits(c LimitConfig) *Limits {
 	}
 }
 
-func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.writes, l.agents} }
+func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.slow, l.writes, l.agents} }
 
 // enter waits for the caller's turn. Who got one must call leave.
 func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave func(), err error) {
@@ -101,6 +105,8 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave fun
 	switch {
 	case by.Agent:
 		way, pace = l.agents, nil
+	case method == http.MethodGet && by.Slow:
+		way, pace = l.slow, l.readRates
 	case method == http.MethodGet:
 		way, pace = l.reads, l.readRates
 	}

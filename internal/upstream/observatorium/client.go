@@ -21,7 +21,7 @@ import (
 
 // slots is how many queries of this process are under way at a time: what one
 // replica's customers ask must not bring down a store that all share.
-const slots = 16
+const slots = 64
 
 // Series is one series of an answer.
 type Series struct {
