@@ -88,10 +88,13 @@ func callerOf(ctx context.Context, template string) httpx.Caller {
 	if strings.HasPrefix(template, agentPaths) {
 		return httpx.Caller{Agent: true, Key: who.ClientID}
 	}
-	return httpx.Caller{Key: who.OrgID, Slow: strings.Contains(template, "/metrics/")}
+	return httpx.Caller{Key: who.OrgID, Slow: strings.Contains(template, "/metrics/") || strings.HasPrefix(template, accountPaths)}
 }
 
-const agentPaths = "/api/kafkas_mgmt/v1/agent-clusters/"
+const (
+	agentPaths   = "/api/kafkas_mgmt/v1/agent-clusters/"
+	accountPaths = "/api/kafkas_mgmt/v1/service_accounts"
+)
 
 // listRoutes names what a router serves: "GET /path/{id}", or "ANY /path" for a
 // route that takes every method.

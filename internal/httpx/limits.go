@@ -62,7 +62,7 @@ const (
 	waitingPerTenant = 2000
 	// An agent asks for one thing after the other; more at a time is trouble.
 	agentInFlight, agentsInFlight = 4, 64
-	// Requests that wait for others hold their place for long when those are slow.
+	// Requests whose replies wait for upstreams hold their place for long when those are slow.
 	slowInFlight = 8
 	// Limiters that are kept: who was not heard of for longest starts anew.
 	ratesKept = 10_000
@@ -77,8 +77,8 @@ type Caller struct {
 }
 
 // Limits bounds what callers have in flight and how fast they ask. Customers'
-// reads, their reads of what upstreams have, their writes and the agents each have
-// a lane of their own, so that none of them waits for another.
+// reads, their writes, what waits for upstreams and the agents each have a lane of
+// their own, so that none of them waits for another.
 type Limits struct {
 	reads, slow, writes, agents *lane
 	readRates, writeRates       *rates
@@ -89,7 +89,7 @@ type Limits struct {
 func NewLimits(c LimitConfig) *Limits {
 	return &Limits{
 		reads:     newLane("reads", shares*c.ReadsInFlight, c.ReadsInFlight, waitingPerTenant),
-		slow:      newLane("slow_reads", shares*slowInFlight, slowInFlight, waitingPerTenant),
+		slow:      newLane("upstreams", shares*slowInFlight, slowInFlight, waitingPerTenant),
 		writes:    newLane("writes", shares*c.WritesInFlight, c.WritesInFlight, waitingPerTenant),
 		agents:    newLane("agents", agentsInFlight, agentInFlight, waitingPerTenant),
 		readRates: newRates(c.ReadRate), writeRates: newRates(c.WriteRate),
@@ -105,10 +105,11 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave fun
 	switch {
 	case by.Agent:
 		way, pace = l.agents, nil
-	case method == http.MethodGet && by.Slow:
-		way, pace = l.slow, l.readRates
 	case method == http.MethodGet:
 		way, pace = l.reads, l.readRates
+	}
+	if by.Slow {
+		way = l.slow
 	}
 	if wait := pace.take(by.Key); wait > 0 {
 		return nil, tooMany{wait}
