@@ -32,7 +32,7 @@ func (s *shelf) give(b *bytes.Buffer) {
 
 // keep takes over a part of the body, or tells that it has to be sent.
 func (p *reply) keep(b []byte) bool {
-	if !p.hold || p.committed || p.status != 0 && p.status != http.StatusOK || p.Header().Get("ETag") != "" {
+	if !p.hold || p.committed || p.status != 0 && p.status != http.StatusOK {
 		return false
 	}
 	if p.held == nil {
@@ -54,8 +54,11 @@ func (p *reply) release(whole bool) error {
 	p.held = nil
 	defer p.shelf.give(held)
 	if whole {
-		tag := `W/"` + strconv.FormatUint(xxhash.Sum64(held.Bytes()), 36) + `"`
-		p.Header().Set("ETag", tag)
+		tag := p.Header().Get("ETag")
+		if tag == "" {
+			tag = `W/"` + strconv.FormatUint(xxhash.Sum64(held.Bytes()), 36) + `"`
+			p.Header().Set("ETag", tag)
+		}
 		if SameTag(p.asked, tag) {
 			p.status = http.StatusNotModified
 			p.Header().Del("Content-Type")

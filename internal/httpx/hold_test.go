@@ -83,6 +83,50 @@ func TestAReplyThatIsTooLongIsNoFaultOfTheCaller(t *testing.T) {
 	e.refused(e.send("GET", "/upstream", nil), 500, apierr.General)
 }
 
+// A client that does not read what it asked for keeps nobody from being served.
+func TestASlowReaderKeepsNoPlace(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 900_000)
+	errs := newErrors(io.Discard)
+	router := mux.NewRouter()
+	router.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"own"`)
+		_, _ = io.WriteString(w, large)
+	})
+	limits := httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: 5 * time.Second})
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil), Limits: limits,
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string) httpx.Caller { return httpx.Caller{} },
+	})
+	require.NoError(t, err)
+	served := make(chan struct{}, 1)
+	slow := &unread{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), ends: make(chan struct{})}
+	go func() {
+		handler.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), "GET", "/large", nil))
+		served <- struct{}{}
+	}()
+	<-slow.began
+	quick := httptest.NewRecorder()
+	handler.ServeHTTP(quick, httptest.NewRequestWithContext(t.Context(), "GET", "/large", nil))
+	require.Equal(t, 200, quick.Code)
+	close(slow.ends)
+	<-served
+}
+
+// unread is a connection whose other end does not read.
+type unread struct {
+	*httptest.ResponseRecorder
+
+	began, ends chan struct{}
+}
+
+func (u *unread) Write(b []byte) (int, error) {
+	close(u.began)
+	<-u.ends
+	return u.ResponseRecorder.Write(b)
+}
+
 func TestSameTag(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]bool{`"a"`: true, `W/"a"`: true, `"b", "a"`: true, "*": true, "": false, `"b"`: false, "a": false, ",": false} {
