@@ -1,8 +1,10 @@
-// Package ams reads accounts, and whether they accepted the terms, from the account service of OCM.
+// Package ams calls the account service of OCM: accounts and the terms they
+// accepted, what organisations may use, and the subscriptions that use it.
 //
 // It is for the calls, their deadlines and what their failures mean; the errors
-// are those of the ocm package, as both services answer alike. It is not for
-// quota. Invariant: a name that a user typed cannot change the meaning of a search.
+// are those of the ocm package, as both services answer alike. It is not for what
+// an instance costs or who may order one: that is quota's. Invariant: a name that
+// a user typed cannot change the meaning of a search, and every call is sent once.
 package ams
 
 import (
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	sdk "github.com/openshift-online/ocm-sdk-go"
 	amsv1 "github.com/openshift-online/ocm-sdk-go/accountsmgmt/v1"
 
@@ -29,9 +32,13 @@ type Account struct {
 
 // Client calls one account service.
 type Client struct {
-	conn    *sdk.Connection
-	timeout time.Duration
+	conn          *sdk.Connection
+	timeout       time.Duration
+	organisations *lru.Cache[string, string] // ids by external id
 }
+
+// organisationsKept bounds what is remembered.
+const organisationsKept = 4096
 
 // New makes a client for the configuration's AMSBaseURL; it calls nothing yet.
 func New(c ocm.Config, logger *slog.Logger) (*Client, error) {
@@ -43,7 +50,8 @@ func New(c ocm.Config, logger *slog.Logger) (*Client, error) {
 	if timeout == 0 {
 		timeout = ocm.DefaultTimeout
 	}
-	return &Client{conn: conn, timeout: timeout}, nil
+	organisations, _ := lru.New[string, string](organisationsKept) // fails only for a size that is not positive
+	return &Client{conn: conn, timeout: timeout, organisations: organisations}, nil
 }
 
 // Close closes idle connections.
@@ -60,7 +68,7 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 	}
 	for _, account := range answer.Items().Slice() {
 		if account.Username() == username { // whatever the search made of the name
-			if !accountID.MatchString(account.ID()) { // it is stored, and goes into tokens
+			if !usableID.MatchString(account.ID()) { // it is stored, and goes into tokens
 				return Account{}, false, fmt.Errorf("searching an account: %w: the reply has no usable id", ocm.ErrUnavailable)
 			}
 			return toAccount(account), true, nil
@@ -69,7 +77,8 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 	return Account{}, false, nil
 }
 
-var accountID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// usableID is what an id may look like: it is stored, shown, or an element of a path.
+var usableID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // CurrentAccount gives the account that the service runs as.
 func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {

@@ -20,24 +20,41 @@ import (
 
 func newWorld(t *testing.T) (*ams.Client, *emulator.Emulated) {
 	t.Helper()
+	client, faults, _ := newWorldWithState(t)
+	return client, faults
+}
+
+func newWorldWithState(t *testing.T) (*ams.Client, *emulator.Emulated, *emulated.AMS) {
+	t.Helper()
 	state := emulated.New(emulated.Options{Self: "fleet", Accounts: []emulated.Account{
 		{Username: "fleet", OrgExternalID: "1"}, {Username: "alice", OrgExternalID: "13640203"},
 		{Username: "o'neil", OrgExternalID: "13640203"}, {Username: "eve", OrgExternalID: "13640203", Banned: true},
 		{Username: `back\`, OrgExternalID: "2"}, {Username: "late", OrgExternalID: "2", TermsRequired: true},
-	}})
+	}, Organisations: []emulated.Organisation{{
+		ExternalID: "13640203", CloudAccounts: []emulated.CloudAccount{{ID: "123456789012", Provider: "aws"}},
+		Quota: []emulated.Quota{{Product: "RHOSAK", BillingModel: "standard", Allowed: 2}, {Product: "RHOSAKTrial", BillingModel: "standard", Free: true}},
+	}}})
 	faults := emulator.Wrap("ams", state.Handler())
 	server := httptest.NewServer(faults)
 	t.Cleanup(server.Close)
 	t.Cleanup(faults.ClearFaults)
+	client, err := ams.New(ocm.Config{
+		AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second,
+	}, discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client, faults, state
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// offline is a token that the service takes for the fleet manager's.
+func offline(t *testing.T) string {
+	t.Helper()
 	claims := jwt.MapClaims{"typ": "Bearer", "exp": time.Now().Add(time.Hour).Unix()}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte("key"))
 	require.NoError(t, err)
-	client, err := ams.New(ocm.Config{
-		AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(token), Timeout: time.Second,
-	}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	return client, faults
+	return token
 }
 
 func TestAccount(t *testing.T) {

@@ -2,13 +2,13 @@
 // organisations, their quota, cluster authorisations, subscriptions and terms.
 //
 // It is for tests and for the sandbox. It issues no tokens and knows no roles.
-// Invariant: an organisation's consumed quota is the sum of its subscriptions,
-// and there is at most one subscription for a cluster id.
+// Invariant: an organisation's consumed quota is the sum of its active
+// subscriptions, and there is at most one of these for a cluster id.
 //
 // Assumptions about the real service that nothing here can prove: an
 // authorisation for a known cluster id answers with the subscription that
-// exists, and a banned or unknown user is refused with an error, not with
-// "allowed: false".
+// exists, a banned or unknown user is refused with an error, not with
+// "allowed: false", and a deleted subscription is listed as deprovisioned.
 package ams
 
 import (
@@ -50,6 +50,7 @@ type Quota struct {
 	Product      string // such as RHOSAK
 	BillingModel string // such as standard
 	Allowed      int
+	Free         bool // costs nothing, so that Allowed does not matter
 }
 
 // CloudAccount is a marketplace account of an organisation.
@@ -192,13 +193,36 @@ func (e *AMS) SetAllowed(orgExternalID string, q Quota) {
 	org.Quota = append(org.Quota, q)
 }
 
+// SetCloudAccounts replaces an organisation's accounts at marketplaces.
+func (e *AMS) SetCloudAccounts(orgExternalID string, accounts ...CloudAccount) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if org := e.organisation(orgExternalID); org != nil {
+		org.CloudAccounts = accounts
+	}
+}
+
+// Reserve makes a subscription for its creator's organisation, whatever quota there
+// is: as a call does that takes effect long after it was sent.
+func (e *AMS) Reserve(s Subscription) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if creator := e.account(s.Creator); creator != nil {
+		e.last++
+		s.ID, s.OrganisationID = fmt.Sprintf("subscription%d", e.last), creator.org.id
+		e.subscriptions = append(e.subscriptions, &s)
+	}
+}
+
 // Subscriptions gives all active subscriptions in the order of their creation.
 func (e *AMS) Subscriptions() []Subscription {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := []Subscription{}
 	for _, s := range e.subscriptions {
-		all = append(all, *s)
+		if !s.over {
+			all = append(all, *s)
+		}
 	}
 	return all
 }

@@ -40,7 +40,7 @@ func options() ams.Options {
 			{Username: "mallory", OrgExternalID: "2", TermsRequired: true},
 		},
 		Organisations: []ams.Organisation{{
-			ExternalID: "1", Name: "One", Quota: []ams.Quota{{"RHOSAK", "standard", 2}, {"RHOSAK", "marketplace", 1}},
+			ExternalID: "1", Name: "One", Quota: []ams.Quota{{Product: "RHOSAK", BillingModel: "standard", Allowed: 2}, {Product: "RHOSAK", BillingModel: "marketplace", Allowed: 1}},
 			CloudAccounts: []ams.CloudAccount{{"123456789012", "aws"}},
 		}},
 	}

@@ -21,21 +21,31 @@ type Subscription struct {
 	BillingModel      string `json:"cluster_billing_model"`
 	Count             int    `json:"-"`
 	Creator           string `json:"-"`
+	MarketAccount     string `json:"-"`
+
+	over bool // deleted, and kept for the record
 }
 
 func (s *Subscription) toWire() object {
+	status := "Active"
+	if s.over {
+		status = "Deprovisioned"
+	}
 	return object{
-		"kind": "Subscription", "id": s.ID, "href": Service.Base + "/subscriptions/" + s.ID, "status": "Active",
+		"kind": "Subscription", "id": s.ID, "href": Service.Base + "/subscriptions/" + s.ID, "status": status,
 		"cluster_id": s.ClusterID, "external_cluster_id": s.ExternalClusterID,
 		"organization_id": s.OrganisationID, "cluster_billing_model": s.BillingModel,
 	}
 }
 
+// trial is what an organisation has that has nothing: everybody may try.
+var trial = Quota{Product: "RHOSAKTrial", BillingModel: "standard", Free: true}
+
 // consumed is what the organisation uses of one quota.
 func (e *AMS) consumed(o *organisation, q Quota) int {
 	sum := 0
 	for _, s := range e.subscriptions {
-		if s.OrganisationID == o.id && s.Product == q.Product && category(s.BillingModel) == q.BillingModel {
+		if !s.over && s.OrganisationID == o.id && s.Product == q.Product && category(s.BillingModel) == q.BillingModel {
 			sum += s.Count
 		}
 	}
@@ -58,7 +68,7 @@ func (e *AMS) listQuotaCost(w http.ResponseWriter, r *http.Request) {
 	}
 	quotas := o.Quota
 	if len(quotas) == 0 {
-		quotas = []Quota{{Product: "RHOSAKTrial", BillingModel: "standard"}}
+		quotas = []Quota{trial}
 	}
 	query, items := r.URL.Query(), []object{}
 	for _, q := range quotas {
@@ -78,11 +88,14 @@ func (e *AMS) listQuotaCost(w http.ResponseWriter, r *http.Request) {
 }
 
 func relatedResources(q Quota) []object {
-	all := []object{}
+	all, cost := []object{}, 1
+	if q.Free {
+		cost = 0
+	}
 	for _, kind := range []string{"cluster.aws", "cluster.gcp"} {
 		all = append(all, object{
 			"resource_name": resourceName, "resource_type": kind, "product": q.Product, "billing_model": q.BillingModel,
-			"cost": 1, "byoc": "any", "cloud_provider": "any", "availability_zone_type": "any",
+			"cost": cost, "byoc": "any", "cloud_provider": "any", "availability_zone_type": "any",
 		})
 	}
 	return all
@@ -106,6 +119,7 @@ type authorisation struct {
 		Name         string `json:"resource_name"`
 		BillingModel string `json:"billing_model"`
 		Count        int    `json:"count"`
+		Account      string `json:"billing_marketplace_account"`
 	} `json:"resources"`
 }
 
@@ -127,7 +141,7 @@ func (e *AMS) authorise(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, s := range e.subscriptions {
-		if s.ClusterID == in.ClusterID {
+		if s.ClusterID == in.ClusterID && !s.over {
 			answerAuthorisation(w, s, true)
 			return
 		}
@@ -135,6 +149,7 @@ func (e *AMS) authorise(w http.ResponseWriter, r *http.Request) {
 	wanted := Subscription{
 		ClusterID: in.ClusterID, ExternalClusterID: in.ExternalClusterID, OrganisationID: a.org.id, Product: in.Product,
 		BillingModel: in.Resources[0].BillingModel, Count: in.Resources[0].Count, Creator: in.Username,
+		MarketAccount: in.Resources[0].Account,
 	}
 	allowed := in.Resources[0].Name == resourceName && e.fits(a.org, wanted)
 	if !allowed || !in.Reserve {
@@ -148,8 +163,15 @@ func (e *AMS) authorise(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *AMS) fits(o *organisation, s Subscription) bool {
-	return slices.ContainsFunc(o.Quota, func(q Quota) bool {
-		return q.Product == s.Product && q.BillingModel == category(s.BillingModel) && e.consumed(o, q)+s.Count <= q.Allowed
+	if s.MarketAccount != "" && !slices.ContainsFunc(o.CloudAccounts, func(a CloudAccount) bool { return a.ID == s.MarketAccount }) {
+		return false
+	}
+	quotas := o.Quota
+	if len(quotas) == 0 {
+		quotas = []Quota{trial}
+	}
+	return slices.ContainsFunc(quotas, func(q Quota) bool {
+		return q.Product == s.Product && q.BillingModel == category(s.BillingModel) && (q.Free || e.consumed(o, q)+s.Count <= q.Allowed)
 	})
 }
 
@@ -186,7 +208,7 @@ func (e *AMS) listSubscriptions(w http.ResponseWriter, r *http.Request) {
 func (e *AMS) pathSubscription(w http.ResponseWriter, r *http.Request) *Subscription {
 	id := r.PathValue("subscription")
 	for _, s := range e.subscriptions {
-		if s.ID == id {
+		if s.ID == id && !s.over {
 			return s
 		}
 	}
@@ -202,7 +224,23 @@ func (e *AMS) getSubscription(w http.ResponseWriter, r *http.Request) {
 
 func (e *AMS) deleteSubscription(w http.ResponseWriter, r *http.Request) {
 	if gone := e.pathSubscription(w, r); gone != nil {
-		e.subscriptions = slices.DeleteFunc(e.subscriptions, func(s *Subscription) bool { return s == gone })
+		gone.over = true
+		e.forgetOld()
 		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// recordsKept bounds what is remembered of deleted subscriptions.
+const recordsKept = 1000
+
+func (e *AMS) forgetOld() {
+	over := 0
+	for _, s := range e.subscriptions {
+		if s.over {
+			over++
+		}
+	}
+	if over > recordsKept {
+		e.subscriptions = slices.DeleteFunc(e.subscriptions, func(s *Subscription) bool { return s.over })
 	}
 }

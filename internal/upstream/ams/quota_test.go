@@ -1,0 +1,170 @@
+package ams_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/log"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
+)
+
+const org = "13640203"
+
+func reservation(key string) ams.Reservation {
+	return ams.Reservation{
+		Key: key, Username: "alice", CloudProvider: "aws", MultiAZ: true, Product: "RHOSAK", Resource: "rhosak", BillingModel: "standard", Units: 1,
+	}
+}
+
+func TestQuotaCosts(t *testing.T) {
+	t.Parallel()
+	client, faults, _ := newWorldWithState(t)
+	_, err := client.Reserve(t.Context(), reservation("k1"))
+	require.NoError(t, err)
+	for range 2 {
+		costs, err := client.QuotaCosts(t.Context(), org)
+		require.NoError(t, err)
+		require.Len(t, costs, 2)
+		require.Equal(t, []int{2, 1}, []int{costs[0].Allowed, costs[0].Consumed})
+		require.Equal(t, ams.RelatedResource{Name: "rhosak", Product: "RHOSAK", BillingModel: "standard", Cost: 1}, costs[0].Resources[0])
+		require.Equal(t, []ams.CloudAccount{{ID: "123456789012", Provider: "aws"}}, costs[0].CloudAccounts)
+		require.Zero(t, costs[1].Resources[0].Cost)
+	}
+	require.Len(t, faults.JournalOf(http.MethodGet, "/organizations$"), 1, "the id of an organisation never changes")
+	for _, unknown := range []string{"", "nobody", "x' or external_id = '" + org} {
+		_, err = client.QuotaCosts(t.Context(), unknown)
+		require.ErrorIs(t, err, ocm.ErrNotFound)
+	}
+	faults.Inject(emulator.Fault{Path: "quota_cost", Mode: emulator.Before, Status: http.StatusNotFound, Times: 1})
+	_, err = client.QuotaCosts(t.Context(), org)
+	require.ErrorIs(t, err, ocm.ErrNotFound)
+	_, err = client.QuotaCosts(t.Context(), org)
+	require.NoError(t, err, "an organisation that is not there any more is looked for again")
+	require.Len(t, faults.JournalOf(http.MethodGet, "/organizations$"), 5)
+	for status, want := range map[int]error{429: ocm.ErrThrottled, 500: ocm.ErrUnavailable, 403: ocm.ErrUnauthorised} {
+		faults.Inject(emulator.Fault{Mode: emulator.Before, Status: status, Times: 1})
+		_, err = client.QuotaCosts(t.Context(), org)
+		require.ErrorIs(t, err, want)
+	}
+	faults.Inject(emulator.Fault{Mode: emulator.Oversize, Times: 1})
+	_, err = client.QuotaCosts(t.Context(), org)
+	require.ErrorIs(t, err, ocm.ErrUnavailable)
+}
+
+func TestOneKeyReservesOnceAndIsReleasedOnce(t *testing.T) {
+	t.Parallel()
+	client, faults, state := newWorldWithState(t)
+	first, err := client.Reserve(t.Context(), reservation("k1"))
+	require.NoError(t, err)
+	require.True(t, first.Allowed)
+	again, err := client.Reserve(t.Context(), reservation("k1"))
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	found, err := client.Subscriptions(t.Context(), "k1")
+	require.NoError(t, err)
+	require.Equal(t, []string{first.SubscriptionID}, found)
+	for _, key := range []string{"k2", "", "k1' or cluster_id = 'k1", "'"} {
+		found, err = client.Subscriptions(t.Context(), key)
+		require.NoError(t, err)
+		require.Empty(t, found, key)
+	}
+	body := faults.JournalOf(http.MethodPost, "cluster_authorizations")[0].Body
+	for _, part := range []string{
+		`"account_username":"alice"`, `"cloud_provider_id":"aws"`, `"product_id":"RHOSAK"`, `"managed":true`, `"cluster_id":"k1"`, `"external_cluster_id":"k1"`,
+		`"disconnected":false`, `"byoc":false`, `"availability_zone":"multi"`, `"reserve":true`, `"resource_type":"cluster.aws"`, `"resource_name":"rhosak"`,
+		`"billing_model":"standard"`, `"count":1`,
+	} {
+		require.Contains(t, strings.ReplaceAll(body, ": ", ":"), part)
+	}
+
+	big := reservation("k2")
+	big.Units = 2
+	over, err := client.Reserve(t.Context(), big)
+	require.NoError(t, err)
+	require.False(t, over.Allowed)
+	for _, known := range []string{first.SubscriptionID, "", "../accounts"} {
+		existed, err := client.Release(t.Context(), "k1", known)
+		require.NoError(t, err)
+		require.Equal(t, known == first.SubscriptionID, existed, "what is not there is released")
+	}
+	require.Empty(t, state.Subscriptions())
+	over, err = client.Reserve(t.Context(), big)
+	require.NoError(t, err)
+	require.True(t, over.Allowed)
+	existed, err := client.Release(t.Context(), "k2", "")
+	require.NoError(t, err)
+	require.True(t, existed, "found by its key")
+}
+
+func TestARefusalIsNoFailure(t *testing.T) {
+	t.Parallel()
+	client, faults, state := newWorldWithState(t)
+	banned := reservation("k1")
+	banned.Username = "eve"
+	verdict, err := client.Reserve(t.Context(), banned)
+	require.NoError(t, err)
+	require.False(t, verdict.Allowed)
+	require.ErrorIs(t, verdict.Denied, ocm.ErrUnauthorised)
+	for _, status := range []int{400, 403, 404, 409, 429, 451} {
+		faults.Inject(emulator.Fault{Method: http.MethodPost, Mode: emulator.Before, Status: status, Times: 1})
+		verdict, err := client.Reserve(t.Context(), reservation("k1"))
+		require.NoError(t, err, status)
+		require.False(t, verdict.Allowed)
+		require.Error(t, verdict.Denied)
+	}
+	require.Empty(t, state.Subscriptions())
+	for _, f := range []emulator.Fault{
+		{Mode: emulator.Before, Status: 401}, {Mode: emulator.Before, Status: 408}, {Mode: emulator.Before, Status: 503}, {Mode: emulator.After, Status: 500},
+		{Mode: emulator.ResetAfter}, {Mode: emulator.HangAfter}, {Mode: emulator.Garbage}, {Mode: emulator.Redirect},
+	} {
+		f.Method, f.Times = http.MethodPost, 1
+		faults.Inject(f)
+		verdict, err := client.Reserve(t.Context(), reservation("k1"))
+		require.Error(t, err, "%v: nobody knows whether it was reserved", f)
+		require.False(t, verdict.Allowed)
+		faults.ClearFaults()
+	}
+	require.Len(t, state.Subscriptions(), 1)
+}
+
+// A service that answers nonsense is not believed.
+func TestHostileAnswers(t *testing.T) {
+	t.Parallel()
+	said := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, said)
+	}))
+	t.Cleanup(server.Close)
+	client, err := ams.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second}, discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	for _, said = range []string{
+		`{"allowed":true}`, `{"allowed":true,"subscription":{"id":""}}`, `{"allowed":true,"subscription":{"id":"../accounts"}}`,
+		`{"allowed":true,"subscription":{"id":"s1","cluster_id":"another"}}`,
+	} {
+		_, err := client.Reserve(t.Context(), reservation("k1"))
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+	}
+	for _, said = range []string{`{"items":[{"id":"../x","external_id":"1"}]}`, `{"items":[{"id":"o1","external_id":"2"}]}`, `{}`} {
+		_, err := client.Organisation(t.Context(), "1")
+		require.ErrorIs(t, err, ocm.ErrNotFound, said)
+	}
+	said = `{"items":[{"id":"..","cluster_id":"k1"},{"id":"s1","cluster_id":"k2"},{"id":"s2","cluster_id":"k1","status":"Deprovisioned"},{"id":"s3","cluster_id":"k1"}]}`
+	found, err := client.Subscriptions(t.Context(), "k1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"s3"}, found)
+
+	page := `{"items":[{"id":"o1","external_id":"1"}` + strings.Repeat(`,{"quota_id":"q"}`, 999) + `]}`
+	said = page
+	_, err = client.QuotaCosts(t.Context(), "1")
+	require.ErrorIs(t, err, ocm.ErrUnavailable, "there is always another page")
+}
