@@ -17,6 +17,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkahttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/metadatahttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/metricsapi/metricsapihttp"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccounthttp"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
@@ -76,7 +77,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 		Limits: limits, Caller: callerOf,
 		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
-		Timeouts:   timeouts(),
+		Timeouts:   a.timeouts(),
 		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id", "duration", "interval"},
 	})
 }
@@ -121,10 +122,14 @@ func listRoutes(router *mux.Router) (routes []string, err error) {
 
 // timeouts are shorter than usual where only the database is asked, so that one
 // which hangs is told before the clients give up; agents wait ten seconds.
-func timeouts() map[string]time.Duration {
+func (a *App) timeouts() map[string]time.Duration {
 	const v1 = "/api/kafkas_mgmt/v1"
+	orders := 6 * time.Second
+	if a.config.Quota.Type == quota.AMSType { // orders ask there
+		orders = 25 * time.Second
+	}
 	return map[string]time.Duration{
-		v1 + "/kafkas":                            6 * time.Second,
+		v1 + "/kafkas":                            orders,
 		v1 + "/kafkas/{id}":                       15 * time.Second, // a new owner is looked up at the accounts service
 		v1 + "/agent-clusters/{id}":               6 * time.Second,
 		v1 + "/agent-clusters/{id}/status":        6 * time.Second,

@@ -16,6 +16,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/metricsapi"
 	observatory "github.com/kas-fleet/kas-fleet-manager/internal/metricsapi/observatorium"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
+	accountsquota "github.com/kas-fleet/kas-fleet-manager/internal/quota/ams"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
 	accountsinrealm "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/keycloak"
 	accountsatsso "github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/redhatsso"
@@ -26,6 +27,7 @@ import (
 type domain struct {
 	guard          *access.Guard
 	rules          *configfile.Live[quota.Rules]
+	accountsQuota  accountsquota.Provider // also where the list grants: an instance keeps the quota that it was born with
 	ledger         *ledger.Store
 	kafkas         *kafka.Service
 	kafkaStore     *kafka.Store
@@ -97,8 +99,13 @@ func (a *App) openKafkas(context.Context) error {
 	d := &a.domain
 	d.kafkaStore = kafka.NewStore(a.db)
 	d.kafkaMetrics = kafka.NewMetrics(a.registry)
+	d.accountsQuota = accountsquota.New(a.upstreams.ams, d.rules.Get().Catalog)
+	var provider quota.Provider = quota.NewListProvider(d.rules.Get)
+	if a.config.Quota.Type == quota.AMSType {
+		provider = d.accountsQuota
+	}
 	d.kafkas = kafka.NewService(kafka.Deps{
-		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Keyring: a.config.Secrets.Keyring,
+		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Quota: provider, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring,
 		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
 	})
 	return nil

@@ -23,7 +23,8 @@ func (a *App) kafkaLoops() []reconcile.Loop {
 	deps := kafkawork.Deps{
 		Store: d.kafkaStore, Clusters: d.clusterStore, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring, Config: a.config.Kafka,
 		Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, DNS: a.upstreams.dns, Robots: a.upstreams.robots,
-		Timing: kafkawork.Timing{Tick: tick, Item: itemDeadline, Doubt: doubtOfCalls, Sweep: sweepInterval},
+		Release: d.accountsQuota.Release,
+		Timing:  kafkawork.Timing{Tick: tick, Item: itemDeadline, Doubt: doubtOfCalls, Sweep: sweepInterval},
 	}
 	loops := kafkawork.New(deps).Loops()
 	if d.kept == nil {

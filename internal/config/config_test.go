@@ -159,7 +159,7 @@ func TestAllProblemsOfValuesAndFilesAreTold(t *testing.T) {
 	require.NoError(t, os.WriteFile(bad, []byte("supported_providers: []\nlimits: 3\n"), 0o600))
 	s, err := resolve(t, nil, append(args,
 		"--api-server-bindaddress=8000", "--db-host-file="+dir+"/none", "--reconciler-repeat-interval=0s",
-		"--leader-lease-expiration-time=1s", "--log-level=loud", "--enable-sentry", "--sentry-key-file="+dir+"/none", "--quota-type=ams",
+		"--leader-lease-expiration-time=1s", "--log-level=loud", "--enable-sentry", "--sentry-key-file="+dir+"/none", "--quota-type=asm",
 		"--enable-kafka-cname-registration", "--aws-route53-access-key-file="+dir+"/none", "--mas-sso-base-url=sso",
 		"--providers-config-file="+bad, "--quota-management-list-config-file="+bad, "--secret-encryption-key-file="+bad,
 	))
@@ -168,7 +168,7 @@ func TestAllProblemsOfValuesAndFilesAreTold(t *testing.T) {
 	for _, want := range []string{
 		"api-server-bindaddress: ", "db-host-file: open",
 		"reconciler-repeat-interval: must be at least", "leader-lease-expiration-time: 1s is less than", `log-level: "loud" is none of`,
-		"sentry-url: is required", "sentry-project: is required", "sentry-key-file: reading secret", "quota-type: ams is not available yet",
+		"sentry-url: is required", "sentry-project: is required", "sentry-key-file: reading secret", `quota-type: "asm" is not known`,
 		"aws-route53-access-key-file: ", `mas-sso-base-url: "sso" is not an http`,
 		bad + `:2: unknown key "limits"`, bad + `:1: unknown key "supported_providers"`, "secret-encryption-key-file: reading keyring: line 1",
 	} {

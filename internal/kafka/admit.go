@@ -20,13 +20,14 @@ type Request struct {
 	BillingCloudAccountID   string
 	Marketplace             string
 	ClusterID               string
+	IdempotencyKey          *string // nil: none was given
 }
 
 // AdmitFacts is what admission needs to know besides the request.
 type AdmitFacts struct {
 	Catalog      *catalog.Catalog
-	NameTaken    func() (bool, error) // asked only once the name is well-formed
-	InstanceType string               // what the caller's quota assigns
+	NameTaken    func() (bool, error)   // asked only once the name is well-formed
+	InstanceType func() (string, error) // what the caller's quota assigns; asked once, and only when it is the next thing that decides
 }
 
 // Admission is a request that may be served if there is room and quota for it.
@@ -42,9 +43,14 @@ type Admission struct {
 	BillingCloudAccountID   string
 	Marketplace             string
 	ReauthenticationEnabled bool
+
+	kind string // what the quota assigned; empty until it was asked
 }
 
-const maxNameLength = 32
+const (
+	maxNameLength = 32
+	maxKeyLength  = 64
+)
 
 const enterprise = "enterprise"
 
@@ -71,10 +77,17 @@ func Admit(r Request, f AdmitFacts) (Admission, error) {
 	return a, nil
 }
 
-func admitName(r Request, f AdmitFacts) error {
-	switch {
-	case r.Async != "true":
+// admitForm checks what needs nothing but the request.
+func admitForm(r Request) error {
+	if r.Async != "true" {
 		return apierr.New(apierr.SyncUnsupported, "")
+	}
+	if r.IdempotencyKey != nil {
+		if err := admitKey(*r.IdempotencyKey); err != nil {
+			return err
+		}
+	}
+	switch {
 	case len(r.Name) > maxNameLength:
 		return apierr.Newf(apierr.FieldTooLong, "name is too long: at most %d characters are allowed", maxNameLength)
 	case r.Name == "":
@@ -82,6 +95,25 @@ func admitName(r Request, f AdmitFacts) error {
 	case !namePattern.MatchString(r.Name):
 		return apierr.New(apierr.NameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
 			"and consist of lower-case letters, digits and dashes")
+	}
+	return nil
+}
+
+func admitKey(key string) error {
+	switch {
+	case key == "":
+		return apierr.New(apierr.FieldTooShort, "Idempotency-Key is empty: at least 1 character is required")
+	case len(key) > maxKeyLength:
+		return apierr.Newf(apierr.FieldTooLong, "Idempotency-Key is too long: at most %d characters are allowed", maxKeyLength)
+	case strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }):
+		return apierr.New(apierr.BadRequest, "Idempotency-Key must consist of printable ASCII characters")
+	}
+	return nil
+}
+
+func admitName(r Request, f AdmitFacts) error {
+	if err := admitForm(r); err != nil {
+		return err
 	}
 	taken, err := f.NameTaken()
 	if err != nil {
@@ -111,12 +143,21 @@ func (a *Admission) admitRegion(r Request, f AdmitFacts) error {
 	if !ok {
 		return apierr.New(apierr.RegionUnsupported, "region "+r.Region+" is not supported for "+provider.Name)
 	}
-	kind, ok := region.Type(f.InstanceType)
+	if err := a.assign(f); err != nil {
+		return err
+	}
+	kind, ok := region.Type(a.kind)
 	if !ok {
-		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+f.InstanceType+" is not supported for region "+region.Name)
+		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+a.kind+" is not supported for region "+region.Name)
 	}
 	a.CloudProvider, a.Region, a.Limit = provider.Name, region.Name, kind.Limit
 	return nil
+}
+
+// assign asks the caller's quota for the instance type.
+func (a *Admission) assign(f AdmitFacts) (err error) {
+	a.kind, err = f.InstanceType()
+	return err
 }
 
 func admitClusterID(r Request, _ AdmitFacts) error {
@@ -136,9 +177,14 @@ func admitCluster(r Request, _ AdmitFacts) error {
 }
 
 func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
-	kind, ok := f.Catalog.InstanceType(f.InstanceType)
+	if r.ClusterID != "" { // else it was asked for the region
+		if err := a.assign(f); err != nil {
+			return err
+		}
+	}
+	kind, ok := f.Catalog.InstanceType(a.kind)
 	if !ok || len(kind.Sizes) == 0 {
-		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+f.InstanceType+" has no sizes")
+		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+a.kind+" has no sizes")
 	}
 	a.Type, a.Size, a.MultiAZ = kind, kind.Sizes[0], kind.ID == catalog.Standard
 	if r.Plan == "" {

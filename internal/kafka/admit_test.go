@@ -23,7 +23,7 @@ func shipped(t *testing.T) *catalog.Catalog {
 func admit(t *testing.T, instanceType string, r Request) (Admission, error) {
 	t.Helper()
 	return Admit(r, AdmitFacts{
-		Catalog: shipped(t), InstanceType: instanceType,
+		Catalog: shipped(t), InstanceType: func() (string, error) { return instanceType, nil },
 		NameTaken: func() (bool, error) { return r.Name == "taken", nil },
 	})
 }
@@ -94,7 +94,7 @@ func served(plan, model string) func(*Request) {
 func TestTheNameIsAskedForOnlyWhenItIsWellFormed(t *testing.T) {
 	t.Parallel()
 	asked := 0
-	facts := AdmitFacts{Catalog: shipped(t), InstanceType: catalog.Standard, NameTaken: func() (bool, error) { asked++; return false, errors.New("no answer") }}
+	facts := AdmitFacts{Catalog: shipped(t), NameTaken: func() (bool, error) { asked++; return false, errors.New("no answer") }}
 	for _, name := range []string{"", "One", strings.Repeat("x", 33)} {
 		_, err := Admit(Request{Async: "true", Name: name}, facts)
 		require.Error(t, err)

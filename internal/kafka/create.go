@@ -15,60 +15,113 @@ import (
 )
 
 // Create accepts a new instance: room, quota and name are taken and the row is
-// written in one transaction, so that no replica can take them twice.
+// written in one transaction, so that no replica can take them twice. Quota that
+// is reserved outside is reserved after it, while nobody sees the row.
 func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (Kafka, error) {
-	rules := s.Rules()
-	account := quota.Account{Username: who.Username, OrgID: who.OrgID}
-	admission, err := Admit(r, AdmitFacts{
-		Catalog:      rules.Catalog,
-		NameTaken:    func() (bool, error) { return s.Store.nameTaken(ctx, who.OrgID, r.Name) },
-		InstanceType: rules.InstanceTypeFor(account),
-	})
+	if r.IdempotencyKey != nil {
+		return s.createOnce(ctx, who, r)
+	}
+	placed, err := s.place(ctx, who, r, nil)
 	if err != nil {
 		return Kafka{}, err
 	}
+	return s.finish(ctx, placed)
+}
+
+// placed is an order that has its row, its room and its place in the quota.
+type placed struct {
+	kafka       Kafka
+	reservation *quota.Reservation // what is to be reserved before the row is shown; nil: nothing
+	intent      string             // id of the reservation's intent
+	keyed       bool               // the customer can ask again for the same order
+}
+
+// place does all of an order that needs nobody outside but the word on what the
+// customer may order.
+func (s *Service) place(ctx context.Context, who access.Identity, r Request, key *orderKey) (placed, error) {
+	rules := s.Rules()
+	account := quota.Account{Username: who.Username, OrgID: who.OrgID}
+	var standing quota.Standing
+	admission, err := Admit(r, AdmitFacts{
+		Catalog:   rules.Catalog,
+		NameTaken: func() (bool, error) { return s.Store.nameTaken(ctx, who.OrgID, r.Name) },
+		InstanceType: func() (kind string, err error) {
+			if standing, err = s.Quota.Standing(ctx, account); err != nil {
+				return "", err
+			}
+			return standing.InstanceType()
+		},
+	})
+	if err != nil {
+		return placed{}, err
+	}
+	request := quotaRequest(account, admission)
 	if admission.BillingCloudAccountID != "" {
-		if err := rules.ValidateBillingAccount(s.quotaRequest(account, admission)); err != nil {
-			return Kafka{}, err
+		if err := standing.ValidateBillingAccount(request); err != nil {
+			return placed{}, err
 		}
 	}
 	clusters, err := s.Clusters.Placeable(ctx, admission.CloudProvider, admission.Region)
 	if err != nil {
-		return Kafka{}, err
+		return placed{}, err
 	}
-	k := s.newKafka(who, admission)
+	out := placed{kafka: s.newKafka(who, admission), intent: xid.New().String(), keyed: key != nil}
 	order := quotaOrder{rules: rules}
-	order.grant, order.refusal = rules.Resolve(s.quotaRequest(account, admission), k.CreatedAt)
+	order.grant, order.refusal = standing.Resolve(request, out.kafka.CreatedAt)
+	out.kafka.grant(order.grant)
+	out.reservation = reservationOf(out.kafka, order.grant)
+	candidates := Rank(Candidates(clusters), demandOf(out.kafka), out.kafka.CreatedAt)
 	err = s.txAfterQueue(ctx, func(tx db.Tx) error {
-		if err := lockLimits(tx, k, admission.Limit, order); err != nil {
+		if key != nil {
+			if err := takeKey(tx, *key, out.kafka.ID); err != nil {
+				return err
+			}
+		}
+		if err := takeLimits(tx, out.kafka, admission.Limit, order, candidates); err != nil {
 			return err
 		}
-		if err := checkRegion(tx, k, admission.Limit); err != nil {
-			return err
-		}
-		candidates := Rank(Candidates(clusters), demandOf(k), k.CreatedAt)
-		if len(candidates) == 0 {
-			return noRoom(k)
-		}
-		if err := takeQuota(tx, &k, order); err != nil {
-			return err
-		}
-		k.ClusterID = candidates[0].ClusterID
-		if err := insert(tx, k); err != nil {
-			return err
-		}
-		// Last, since every order waits for the cluster's row until the transaction ends.
-		chosen, err := reserve(tx, candidates, k)
-		if err != nil || chosen.ClusterID == k.ClusterID {
-			return err
-		}
-		k.ClusterID = chosen.ClusterID
-		return moveInserted(tx, k)
+		return out.write(tx, candidates)
 	})
-	if err != nil {
-		return Kafka{}, err
+	return out, err
+}
+
+// takeLimits judges what is counted, in the order that clients rely on.
+func takeLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder, candidates []Candidate) error {
+	if err := lockLimits(tx, k, limit, order); err != nil {
+		return err
 	}
-	return k, nil
+	if err := checkRegion(tx, k, limit); err != nil {
+		return err
+	}
+	if len(candidates) == 0 {
+		return noRoom(k)
+	}
+	return takeQuota(tx, k, order)
+}
+
+// write inserts the row with its intent, if it has one, and then takes its room.
+func (p *placed) write(tx db.Tx, candidates []Candidate) error {
+	p.kafka.ClusterID = candidates[0].ClusterID
+	if err := insert(tx, p.kafka); err != nil {
+		return err
+	}
+	if p.reservation != nil {
+		if err := beginReservation(tx, p.kafka, *p); err != nil {
+			return err
+		}
+	}
+	return settleOn(tx, candidates, &p.kafka)
+}
+
+// settleOn takes room for a row that is inserted. It comes last, since every order
+// waits for the cluster's row until the transaction ends.
+func settleOn(tx db.Tx, candidates []Candidate, k *Kafka) error {
+	chosen, err := reserve(tx, candidates, *k)
+	if err != nil || chosen.ClusterID == k.ClusterID {
+		return err
+	}
+	k.ClusterID = chosen.ClusterID
+	return moveInserted(tx, *k)
 }
 
 // txAfterQueue runs a transaction that waits its turn at locks which every order
@@ -84,8 +137,11 @@ func (s *Service) txAfterQueue(ctx context.Context, fn func(db.Tx) error) error 
 	}
 }
 
-func (s *Service) quotaRequest(account quota.Account, a Admission) quota.Request {
-	return quota.Request{Account: account, InstanceType: a.Type.ID, BillingModel: a.BillingModel, Marketplace: a.Marketplace}
+func quotaRequest(account quota.Account, a Admission) quota.Request {
+	return quota.Request{
+		Account: account, InstanceType: a.Type.ID, BillingModel: a.BillingModel, Marketplace: a.Marketplace,
+		BillingAccount: a.BillingCloudAccountID, CloudProvider: a.CloudProvider, Units: a.Size.QuotaConsumed,
+	}
 }
 
 func (s *Service) newKafka(who access.Identity, a Admission) Kafka {
@@ -96,8 +152,7 @@ func (s *Service) newKafka(who access.Identity, a Admission) Kafka {
 		CloudProvider: a.CloudProvider, Region: a.Region, MultiAZ: a.MultiAZ,
 		Owner: who.Username, OwnerAccountID: who.AccountID, OrganisationID: who.OrgID,
 		InstanceType: a.Type.ID, SizeID: a.Size.ID, SizeSnapshot: snapshot(a.Type, a.Size),
-		CapacityConsumed: a.Size.CapacityConsumed, QuotaConsumed: a.Size.QuotaConsumed, QuotaType: quota.ListType,
-		BillingCloudAccountID: a.BillingCloudAccountID, Marketplace: a.Marketplace,
+		CapacityConsumed: a.Size.CapacityConsumed, QuotaConsumed: a.Size.QuotaConsumed,
 		MaxDataRetentionSize: a.Size.MaxDataRetentionSize.Text, ReauthenticationEnabled: a.ReauthenticationEnabled,
 	}
 	if life := a.Size.LifespanSeconds.Duration(); life > 0 {
@@ -105,6 +160,15 @@ func (s *Service) newKafka(who access.Identity, a Admission) Kafka {
 		k.ExpiresAt = &expires
 	}
 	return k
+}
+
+// grant writes down what was granted. A row with something to reserve is born hidden.
+func (k *Kafka) grant(g quota.Grant) {
+	k.QuotaType, k.BillingCloudAccountID, k.Marketplace = g.QuotaType, g.BillingAccount, g.Marketplace
+	k.ActualKafkaBillingModel, k.DesiredKafkaBillingModel = g.BillingModel, g.BillingModel
+	if g.Remote != nil {
+		k.Status, k.NextAttemptAt = Reserving, Reserving.dueAt(k.CreatedAt)
+	}
 }
 
 func snapshot(t catalog.InstanceType, size catalog.Size) SizeSnapshot {
@@ -165,7 +229,7 @@ func checkRegion(tx db.Tx, k Kafka, limit catalog.Limit) error {
 	return nil
 }
 
-func takeQuota(tx db.Tx, k *Kafka, order quotaOrder) error {
+func takeQuota(tx db.Tx, k Kafka, order quotaOrder) error {
 	if k.InstanceType == catalog.Developer {
 		_, rows, err := unitsOf(tx, Counted{InstanceType: k.InstanceType, OrganisationID: k.OrganisationID, Owner: k.Owner})
 		if err != nil {
@@ -179,7 +243,6 @@ func takeQuota(tx db.Tx, k *Kafka, order quotaOrder) error {
 		return order.refusal
 	}
 	grant := order.grant
-	k.ActualKafkaBillingModel, k.DesiredKafkaBillingModel = grant.BillingModel, grant.BillingModel
 	if grant.Unlimited {
 		return nil
 	}

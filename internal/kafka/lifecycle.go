@@ -10,6 +10,7 @@ type Status string
 
 // The statuses. There is none for "deleted": the row is soft-deleted then.
 const (
+	Reserving    Status = "reserving" // hidden: nobody outside sees the row
 	Accepted     Status = "accepted"
 	Preparing    Status = "preparing"
 	Provisioning Status = "provisioning"
@@ -27,6 +28,8 @@ type Event string
 
 // The events. See the table for what each means.
 const (
+	Reserved        Event = "reserved"
+	Unreserved      Event = "unreserved"
 	Placed          Event = "placed"
 	Unplaceable     Event = "unplaceable"
 	Prepared        Event = "prepared"
@@ -72,6 +75,7 @@ type StatusInfo struct {
 	Status   Status
 	Doc      string
 	Loop     string        // the loop that looks after the row; empty: none does
+	Hidden   bool          // no API shows the row or counts it
 	AtOnce   bool          // the loop acts on entry; else the row waits for somebody else until the deadline
 	Deadline time.Duration // from status_changed_at; 0: none
 	// OnDeadline is the event that ends the wait.
@@ -79,6 +83,8 @@ type StatusInfo struct {
 }
 
 var statuses = []StatusInfo{
+	{Status: Reserving, Loop: "reserving_kafka", Hidden: true, Deadline: 15 * time.Second, OnDeadline: Unreserved,
+		Doc: "hidden: holds name and room while its quota is reserved outside; whoever left it there is undone"},
 	{Status: Accepted, Loop: "accepted_kafka", AtOnce: true, Deadline: time.Hour, OnDeadline: Unplaceable,
 		Doc: "stored; waits for a cluster, and at most five minutes for a usable version on it"},
 	{Status: Preparing, Loop: "preparing_kafka", AtOnce: true, Deadline: 5 * time.Minute, OnDeadline: PrepareFailed,
@@ -97,6 +103,10 @@ var statuses = []StatusInfo{
 // transitions is every change of status in this system. Data only: who decides
 // that an event happened is elsewhere, that it is legal is here.
 var transitions = []Transition{
+	{Event: Reserved, From: []Status{Reserving}, To: Accepted, Actors: []Actor{ByUser},
+		Doc: "the quota is reserved; the customer reads that the order is accepted"},
+	{Event: Unreserved, From: []Status{Reserving}, To: Reserving, Final: true, Actors: []Actor{ByUser, ByLoop},
+		Doc: "the quota was refused, or the order was left half way and nothing of it is outside any more"},
 	{Event: Placed, From: []Status{Accepted}, To: Preparing, Actors: []Actor{ByLoop},
 		Doc: "a cluster with a usable version was chosen"},
 	{Event: Unplaceable, From: []Status{Accepted}, To: Failed, Actors: []Actor{ByLoop},

@@ -61,10 +61,10 @@ func TestTableIsWhole(t *testing.T) {
 			tr, ok := transitionOf(info.OnDeadline)
 			require.True(t, ok)
 			require.Contains(t, tr.From, info.Status)
-			require.Equal(t, Failed, tr.To)
+			require.True(t, tr.To == Failed || info.Hidden && tr.Final, "who waits too long fails, or was never there")
 			require.Contains(t, tr.Actors, ByLoop)
 		}
-		if !info.Status.InDeletion() {
+		if !info.Status.InDeletion() && !info.Hidden {
 			asked, _ := transitionOf(DeleteAsked)
 			require.Contains(t, asked.From, info.Status, "every instance can be deleted")
 		}

@@ -92,6 +92,9 @@ func (m *Metrics) ShowCounts(counts []StatusCount) {
 		by[c.Status] = c
 	}
 	for _, info := range statuses {
+		if info.Hidden {
+			continue
+		}
 		m.statusCount.WithLabelValues(string(info.Status)).Set(float64(by[info.Status].Rows))
 		if !info.Status.settled() {
 			m.overdue.WithLabelValues(string(info.Status)).Set(float64(by[info.Status].Overdue))

@@ -12,6 +12,8 @@ const (
 	OwnerKind     = "kafka"
 	KindSSOClient = "sso_client"
 	KindDNSRecord = "dns_record"
+	// KindSubscription is quota that accounts management reserved.
+	KindSubscription = "ams_subscription"
 )
 
 // RecordTTL is the life of a DNS record in caches, in seconds.

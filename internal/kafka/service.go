@@ -9,6 +9,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 )
 
@@ -26,6 +27,8 @@ type Deps struct {
 	Store    *Store
 	Clusters *cluster.Store
 	Rules    func() quota.Rules // the present snapshot of quota, catalogue and limits
+	Quota    quota.Provider     // grants quota to new instances
+	Ledger   *ledger.Store
 	Keyring  *db.Keyring
 	Config   Config
 	Metrics  *Metrics

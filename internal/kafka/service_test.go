@@ -60,7 +60,7 @@ func newOffice(t *testing.T, quotaList string) office {
 	o := office{t: t, d: d, logs: logs, cluster: clusterRow("c1"), metrics: prometheus.NewRegistry()}
 	require.NoError(t, d.Gorm(bound(t)).Create(&o.cluster).Error)
 	o.Service = NewService(Deps{
-		DB: d, Store: NewStore(d), Clusters: cluster.NewStore(d), Rules: func() quota.Rules { return rules }, Keyring: keyring,
+		DB: d, Store: NewStore(d), Clusters: cluster.NewStore(d), Rules: func() quota.Rules { return rules }, Quota: quota.NewListProvider(func() quota.Rules { return rules }), Ledger: ledger.NewStore(d), Keyring: keyring,
 		Config: Config{DomainName: "kafka.test", EnableCNAMEs: true}, Metrics: NewMetrics(o.metrics), Clock: clock.System,
 		Logger: slog.New(slog.NewJSONHandler(logs, nil)),
 	})

@@ -86,7 +86,7 @@ type StatusCount struct {
 func (s *Store) CountByStatus(ctx context.Context, before time.Time) ([]StatusCount, error) {
 	var counts []StatusCount
 	err := s.db.Gorm(ctx).Raw(`SELECT status, count(*) AS rows, count(*) FILTER (WHERE status_changed_at < ?) AS overdue
-		FROM kafka_requests WHERE deleted_at IS NULL GROUP BY status`, before).Scan(&counts).Error
+		FROM kafka_requests WHERE deleted_at IS NULL AND status <> 'reserving' GROUP BY status`, before).Scan(&counts).Error
 	if err != nil {
 		return nil, fmt.Errorf("counting instances by status: %w", err)
 	}

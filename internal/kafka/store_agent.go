@@ -12,7 +12,7 @@ const desiredWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server
 	"('provisioning', 'ready', 'failed', 'deprovision', 'suspending', 'suspended', 'resuming')"
 
 // What an agent may speak of: what it was told of, until the row is gone.
-const reportedWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status NOT IN ('accepted', 'preparing')"
+const reportedWhere = "cluster_id = ? AND deleted_at IS NULL AND bootstrap_server_host <> '' AND status NOT IN ('reserving', 'accepted', 'preparing')"
 
 // Mark is a value that changes whenever the list of what a cluster has to run does.
 type Mark struct {

@@ -42,7 +42,7 @@ type Page struct {
 // full. A plain list reads stamps only, since most of its rows were shown before; a
 // search mostly finds few rows, for which a second statement would cost more.
 func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
-	where, args := "organisation_id = ? AND deleted_at IS NULL", append([]any{f.OrganisationID}, f.Args...)
+	where, args := "organisation_id = ? AND "+shown, append([]any{f.OrganisationID}, f.Args...)
 	window := append(slices.Clone(args), f.Limit, f.Offset)
 	if f.Where == "" {
 		p.Stamps, err = db.Collect(ctx, s.db, scanStamp,
@@ -62,7 +62,12 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	if len(p.Stamps) < f.Limit && (len(p.Stamps) > 0 || f.Offset == 0) {
 		return p, nil
 	}
-	total, err := db.Collect(ctx, s.db, scanOne[int], "SELECT count(*) FROM kafka_requests WHERE "+where, args...)
+	count := "SELECT count(*) FROM kafka_requests WHERE " + where
+	if f.Where == "" { // all live rows of the organisation are counted in an index; those that are hidden are few
+		count, args = `SELECT count(*) - (SELECT count(*) FROM kafka_requests WHERE status = 'reserving' AND organisation_id = ? AND deleted_at IS NULL)
+			FROM kafka_requests WHERE organisation_id = ? AND deleted_at IS NULL`, []any{f.OrganisationID, f.OrganisationID}
+	}
+	total, err := db.Collect(ctx, s.db, scanOne[int], count, args...)
 	if err != nil {
 		return Page{}, fmt.Errorf("counting instances: %w", err)
 	}
@@ -73,6 +78,9 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	p.Total = max(p.Total, total[0])
 	return p, nil
 }
+
+// shown are the rows that customers may see: a row in reserving is no order yet.
+const shown = "deleted_at IS NULL AND status <> 'reserving'"
 
 // Columns that a customer's reply is made of: secrets and what only loops need stay in the database.
 const publicColumns = "xmin, id, created_at, updated_at, version, name, status, cloud_provider, region, multi_az, cluster_id, owner, " +
@@ -107,7 +115,7 @@ func (s *Store) Shown(ctx context.Context, organisationID string, ids []ID) ([]S
 // InOrganisation finds a live instance of an organisation, with the columns of a customer's reply.
 func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID) (Kafka, error) {
 	rows, err := db.Collect(ctx, s.db, scanPublic(&snapshots{}),
-		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID)
+		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ? AND organisation_id = ? AND "+shown, id, organisationID)
 	if err != nil {
 		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
 	}

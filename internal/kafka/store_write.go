@@ -155,6 +155,20 @@ func PostponeRoutes(tx db.Tx, id ID, version int64, next time.Time, cause string
 	return nil
 }
 
+// lookAt makes a hidden row due at another time. Nobody is shown the row, so neither
+// its version nor its time of change count.
+func lookAt(tx db.Tx, k Kafka, at time.Time) error {
+	result := tx.Gorm().Exec("UPDATE kafka_requests SET next_attempt_at = ? WHERE id = ? AND version = ? AND deleted_at IS NULL", at, k.ID, k.Version)
+	if result.Error != nil {
+		return fmt.Errorf("rescheduling an order: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return ErrStale
+	}
+	tx.Notify(NotifyChannel, string(k.Status)+" "+string(k.ID))
+	return nil
+}
+
 // moveInserted corrects the cluster of a row that this very transaction inserted.
 func moveInserted(tx db.Tx, k Kafka) error {
 	if err := tx.Gorm().Exec("UPDATE kafka_requests SET cluster_id = ? WHERE id = ?", k.ClusterID, k.ID).Error; err != nil {

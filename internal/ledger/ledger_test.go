@@ -192,6 +192,25 @@ func TestSeveralIntentsAreWantedAndMarkedTogether(t *testing.T) {
 	require.NoError(t, b.want())
 }
 
+func TestARefusalClosesOnlyWhatNobodyElseIsMaking(t *testing.T) {
+	b := setup(t)
+	begin := func() { require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.Begin(tx, now, client("k1")) })) }
+	refused := func(id string) error { return b.tx(func(tx db.Tx) error { return ledger.Refused(tx, now, id) }) }
+	begin()
+	begin()
+	id := b.of("k1")[0].ID
+	require.ErrorIs(t, refused(id), ledger.ErrUnknown, "the other call may still make it")
+	require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.CallFailed(tx, now, id, errors.New("refused")) }))
+	require.NoError(t, refused(id))
+	require.Equal(t, ledger.Gone, b.of("k1")[0].State)
+	doubted, err := ledger.NewStore(b.d).ClosedInDoubt(b.ctx, "kafka", now.Add(-time.Hour), ledger.Intent{}, 10)
+	require.NoError(t, err)
+	require.Empty(t, doubted, "there is nothing to look for")
+	begin()
+	require.NoError(t, b.mark(b.of("k1")[0].ID, ledger.Created, ""))
+	require.ErrorIs(t, refused(b.of("k1")[0].ID), ledger.ErrUnknown, "it exists")
+}
+
 func TestCallsAreCountedUntilTheyAreSeenToEnd(t *testing.T) {
 	b := setup(t)
 	begin := func() { require.NoError(t, b.tx(func(tx db.Tx) error { return ledger.Begin(tx, now, client("k1")) })) }

@@ -168,6 +168,20 @@ func mark(tx db.Tx, now time.Time, id string, s step) error {
 	return nil
 }
 
+// Refused closes an intent whose one creating call was refused. While another call
+// is under way it fails with ErrUnknown: that one may still make the thing.
+func Refused(tx db.Tx, now time.Time, id string) error {
+	result := tx.Gorm().Exec("UPDATE external_resources SET state = ?, updated_at = ?, calls = 0 WHERE id = ? AND state = ? AND calls <= 1",
+		Gone, now, id, Wanted)
+	if result.Error == nil && result.RowsAffected == 0 {
+		result.Error = ErrUnknown
+	}
+	if result.Error != nil {
+		return fmt.Errorf("closing intent %s, which was refused: %w", id, result.Error)
+	}
+	return nil
+}
+
 // inDoubt stands in place of an error on intents that were closed unseen.
 const inDoubt = "closed without having been seen created"
 

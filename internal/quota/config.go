@@ -24,7 +24,7 @@ type Config struct {
 
 // Flags binds the flags and sets the defaults.
 func (c *Config) Flags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.Type, "quota-type", ListType, "who grants quota to new instances: "+ListType)
+	fs.StringVar(&c.Type, "quota-type", ListType, "who grants quota to new instances: "+ListType+", or "+AMSType+" (accounts management of OCM)")
 	fs.StringVar(&c.ListFile, "quota-management-list-config-file", DefaultListFile, "quota management list, reloaded when it changes")
 	fs.BoolVar(&c.EnforceLimits, "enable-instance-limit-control", false, "enforce the limits of the quota management list")
 	fs.IntVar(&c.MaxInstances, "max-allowed-instances", 1, "streaming units of an account or organisation whose list entry sets no limit")
@@ -36,11 +36,9 @@ func (c *Config) Flags(fs *pflag.FlagSet) {
 func (c Config) Validate() error {
 	var problems []error
 	switch c.Type {
-	case ListType, "":
-	case "ams":
-		problems = append(problems, errors.New("quota-type: ams is not available yet, use "+ListType))
+	case ListType, AMSType, "":
 	default:
-		problems = append(problems, fmt.Errorf("quota-type: %q is not known, use %s", c.Type, ListType))
+		problems = append(problems, fmt.Errorf("quota-type: %q is not known, use %s or %s", c.Type, ListType, AMSType))
 	}
 	if c.MaxInstances < 0 {
 		problems = append(problems, errors.New("max-allowed-instances: must not be negative"))

@@ -167,7 +167,7 @@ func Open(config Config, cat *catalog.Catalog, logger *slog.Logger) (*configfile
 	if err != nil {
 		return nil, err
 	}
-	if list := live.Get().List; len(list.accounts)+len(list.organisations) == 0 {
+	if list := live.Get().List; config.Type != AMSType && len(list.accounts)+len(list.organisations) == 0 {
 		logger.Warn("quota management list is missing or empty: everybody gets trial instances only", "file", config.ListFile)
 	}
 	return live, nil

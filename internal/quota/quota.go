@@ -1,19 +1,18 @@
 // Package quota decides who may order which instance type, under which billing
 // model and how many streaming units of it.
 //
-// Quota has two halves that must not be mixed. Admit is local: it runs inside
-// the transaction that creates an instance, where the caller holds an advisory
-// lock per organisation, so that counting and inserting are one step. Reserve
-// and Release are remote: accounts management keeps a subscription per instance,
-// and both calls are idempotent by instance id and are made through intents of
-// the ledger, after the row is committed and before it is shown. The quota
-// management list has only the first half: Resolve says what may be ordered and
-// what to count, the caller counts, and Check judges the sum. There is nothing
-// to reserve, nothing to release, and a billing account is not looked at.
+// Quota has two halves that must not be mixed. Judging is local: Resolve says
+// what may be ordered and what to count, the caller counts inside the transaction
+// that creates the instance, under an advisory lock, and Check judges the sum.
+// Reserving is remote: accounts management keeps a subscription per instance, and
+// Reserve and Release are idempotent by its key and made through intents of the
+// ledger, after the row is committed and before it is shown. The quota management
+// list has only the first half, accounts management counts by itself and has only
+// the second. Both tell what an account may order from a Standing.
 //
 // It is not for capacity (does a region or cluster have room) and it counts
-// nothing itself. Invariant: a decision depends on one snapshot of the list, the
-// catalogue, the limits and a given time, and on nothing else.
+// nothing itself. Invariant: a decision depends on one snapshot of the list or of
+// what accounts management said, the catalogue, the limits and a given time.
 package quota
 
 import (
@@ -24,9 +23,11 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 )
 
-// ListType is the value of the flag quota-type and of an instance's quota_type
-// when the quota management list grants it.
-const ListType = "quota-management-list"
+// The values of the flag quota-type and of an instance's quota_type: who granted it.
+const (
+	ListType = "quota-management-list"
+	AMSType  = "ams" // accounts management
+)
 
 // Account is who orders.
 type Account struct {
@@ -36,10 +37,13 @@ type Account struct {
 
 // Request is what is to be ordered.
 type Request struct {
-	Account      Account
-	InstanceType string
-	BillingModel string // empty: the best one that is granted
-	Marketplace  string // empty: none
+	Account        Account
+	InstanceType   string
+	BillingModel   string // empty: the best one that is granted
+	Marketplace    string // empty: none
+	BillingAccount string // at a marketplace; empty: none
+	CloudProvider  string
+	Units          int // of quota that the instance takes
 }
 
 // Scope says whose instances count towards a limit.
@@ -59,7 +63,12 @@ type Grant struct {
 	BillingModel string // as the catalogue writes it
 	Scope        Scope
 	Limit        int  // streaming units
-	Unlimited    bool // limits are not enforced: there is nothing to count
+	Unlimited    bool // limits are not enforced, or not here: there is nothing to count
+
+	QuotaType      string  // who grants it
+	Marketplace    string  // where it is billed; may be found though none was asked for
+	BillingAccount string  // likewise
+	Remote         *Remote // what is to be reserved outside; nil: nothing
 }
 
 // Rules is one snapshot of everything that decisions depend on.
@@ -95,7 +104,10 @@ func (r Rules) Resolve(request Request, now time.Time) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	grant := Grant{InstanceType: request.InstanceType, BillingModel: model, Scope: ByOwner}
+	grant := Grant{
+		InstanceType: request.InstanceType, BillingModel: model, Scope: ByOwner,
+		QuotaType: ListType, Marketplace: request.Marketplace, BillingAccount: request.BillingAccount,
+	}
 	developer := request.InstanceType == catalog.Developer
 	if listed && granted.ofOrganisation && !developer {
 		grant.Scope = ByOrganisation

@@ -141,7 +141,7 @@ func TestResolve(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, name)
-		c.want.InstanceType = c.kind
+		c.want.InstanceType, c.want.QuotaType, c.want.Marketplace = c.kind, quota.ListType, c.marketplace
 		require.Equal(t, c.want, got, name)
 	}
 }
@@ -254,8 +254,8 @@ func TestOpen(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, usual().Validate())
-	require.EqualError(t, quota.Config{Type: "ams", MaxInstances: -1, MaxDeveloperInstances: -1}.Validate(), strings.Join([]string{
-		"quota-type: ams is not available yet, use quota-management-list",
+	require.EqualError(t, quota.Config{Type: "asm", MaxInstances: -1, MaxDeveloperInstances: -1}.Validate(), strings.Join([]string{
+		`quota-type: "asm" is not known, use quota-management-list or ams`,
 		"max-allowed-instances: must not be negative",
 		"max-allowed-developer-instances: must not be negative",
 	}, "\n"))

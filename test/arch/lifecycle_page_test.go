@@ -102,8 +102,8 @@ func short(d time.Duration) string {
 func lives() []life { return []life{kafkaLife(), clusterLife()} }
 
 func kafkaLife() life {
-	l := life{title: "A Kafka instance", begins: []string{string(kafka.Accepted)}, head: "Statuses as customers and agents see them. A deleted instance has none: its row is soft-deleted. " +
-		"The database also knows `reserving`, kept for quota that is reserved remotely; nothing uses it yet and no API will show it."}
+	l := life{title: "A Kafka instance", begins: []string{string(kafka.Reserving), string(kafka.Accepted)}, head: "Statuses as customers and agents see them. A deleted instance has none: its row is soft-deleted. " +
+		"Only `reserving` is hidden: in it a row is born whose quota is reserved outside, and its deadline says when the order is undone."}
 	for _, s := range kafka.Statuses() {
 		l.statuses = append(l.statuses, status{string(s.Status), s.Doc, s.Loop, s.Deadline, string(s.OnDeadline)})
 	}
@@ -165,9 +165,8 @@ func TestSchemaKnowsTheStatuses(t *testing.T) {
 	t.Parallel()
 	schema, err := os.ReadFile(filepath.Join(root, "internal/db/migrations/schema.sql"))
 	require.NoError(t, err)
-	reserving := []string{"reserving"} // see docs/architecture.md, "Quota's seam"
 	require.ElementsMatch(t, names(clusterLife()), allowed(t, string(schema), "clusters_status_known"))
-	require.ElementsMatch(t, append(names(kafkaLife()), reserving...), allowed(t, string(schema), "kafka_requests_status_known"))
+	require.ElementsMatch(t, names(kafkaLife()), allowed(t, string(schema), "kafka_requests_status_known"))
 }
 
 func names(l life) (names []string) {

@@ -33,6 +33,7 @@ func (p *Public) CreateKafka(ctx context.Context, r public.CreateKafkaRequestObj
 		Async: r.Params.Async, Name: r.Body.Name, CloudProvider: r.Body.CloudProvider, Region: r.Body.Region, Plan: r.Body.Plan,
 		ReauthenticationEnabled: r.Body.ReauthenticationEnabled, BillingModel: value(r.Body.BillingModel),
 		BillingCloudAccountID: value(r.Body.BillingCloudAccountID), Marketplace: value(r.Body.Marketplace), ClusterID: value(r.Body.ClusterID),
+		IdempotencyKey: r.Params.IdempotencyKey,
 	})
 	if err != nil {
 		return nil, err

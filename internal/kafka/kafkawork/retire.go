@@ -85,6 +85,10 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 			if _, err := w.Robots.Delete(ctx, canaryRef(in)); err != nil {
 				return 0, w.noteOn(ctx, tx, []ledger.Intent{in}, err)
 			}
+		case kafka.KindSubscription:
+			if _, err := w.release(ctx, in); err != nil {
+				return 0, w.noteOn(ctx, tx, []ledger.Intent{in}, err)
+			}
 		default:
 			return 0, fmt.Errorf("removing %s %s: unknown kind of intent", in.Kind, in.Key)
 		}
@@ -92,25 +96,27 @@ func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open 
 	if doubt := w.inDoubt(open); doubt > 0 {
 		return doubt, nil
 	}
-	now := w.Clock()
-	err := tx(ctx, func(t db.Tx) error {
-		var seen []ledger.Intent
-		for _, in := range open {
-			if in.State != ledger.Wanted && in.Calls == 0 {
-				seen = append(seen, in)
-				continue
-			}
-			detail, err := lateDetail(in, k.Routes)
-			if err != nil {
-				return err
-			}
-			if err := ledger.MarkInDoubt(t, now, in.ID, detail); err != nil {
-				return err
-			}
+	return soon, tx(ctx, func(t db.Tx) error { return closeAll(t, w.Clock(), open, k.Routes) })
+}
+
+// closeAll closes intents of which nothing is outside; in doubt, where nobody saw a
+// call end.
+func closeAll(t db.Tx, now time.Time, open []ledger.Intent, routes kafka.Routes) error {
+	var seen []ledger.Intent
+	for _, in := range open {
+		if in.State != ledger.Wanted && in.Calls == 0 {
+			seen = append(seen, in)
+			continue
 		}
-		return ledger.MarkAll(t, now, idsOf(seen), ledger.Gone)
-	})
-	return soon, err
+		detail, err := lateDetail(in, routes)
+		if err != nil {
+			return err
+		}
+		if err := ledger.MarkInDoubt(t, now, in.ID, detail); err != nil {
+			return err
+		}
+	}
+	return ledger.MarkAll(t, now, idsOf(seen), ledger.Gone)
 }
 
 // lateDetail keeps the value that a late call would give to a record: the row,

@@ -41,7 +41,7 @@ func (s *sweeper) work(ctx context.Context, tx db.TxFunc, _ string) (time.Durati
 		return 0, err
 	}
 	s.Metrics.ShowCounts(counts)
-	for _, kind := range []string{kafka.KindSSOClient, kafka.KindDNSRecord} {
+	for _, kind := range []string{kafka.KindSSOClient, kafka.KindDNSRecord, kafka.KindSubscription} {
 		unsettled, err := s.Ledger.CountUnsettled(ctx, kafka.OwnerKind, kind, now.Add(-unsettledAfter))
 		if err != nil {
 			return 0, err
@@ -66,6 +66,7 @@ func (s *sweeper) purge(ctx context.Context, tx db.TxFunc, now time.Time) error 
 		step step
 	}{
 		{"rows of deleted instances", s.Config.DeletedRetention, func(t db.Tx, before time.Time) (int, error) { return kafka.PurgeDeleted(t, before, purgedAtOnce) }},
+		{"idempotency keys", kafka.KeyLife, func(t db.Tx, before time.Time) (int, error) { return kafka.PurgeKeys(t, before, purgedAtOnce) }},
 		{"closed intents", s.Config.DeletedRetention, func(t db.Tx, before time.Time) (int, error) {
 			return ledger.PurgeGone(t, kafka.OwnerKind, before, purgedAtOnce)
 		}},
@@ -123,6 +124,12 @@ func (s *sweeper) sweepDoubted(ctx context.Context, now time.Time) error {
 			}
 		case kafka.KindDNSRecord:
 			problems = append(problems, s.removeRecords(ctx, []ledger.Intent{in}, nil))
+		case kafka.KindSubscription:
+			existed, err := s.release(ctx, in)
+			problems = append(problems, err)
+			if existed {
+				s.Logger.WarnContext(ctx, "released quota that appeared after its instance was gone", "key", in.Key)
+			}
 		}
 		if ctx.Err() != nil { // the rest would fail too, one by one
 			break

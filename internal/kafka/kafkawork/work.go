@@ -22,6 +22,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/reconcile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/route53"
@@ -39,7 +40,9 @@ type Deps struct {
 	Logger   *slog.Logger
 	Robots   robot.Accounts
 	DNS      *route53.Client // nil where no CNAME records are written
-	Timing   Timing
+	// Release gives back quota that was reserved outside, and tells whether any was.
+	Release func(ctx context.Context, r quota.Reservation) (existed bool, err error)
+	Timing  Timing
 }
 
 // Timing is how patient the loops are.
@@ -74,6 +77,7 @@ func (w *Work) Loops() []reconcile.Loop {
 		}
 	}
 	return []reconcile.Loop{
+		item("reserving_kafka", []string{"reserving"}, due(kafka.Reserving), w.unreserve, w.postpone),
 		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.accept, w.postpone),
 		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepare, w.postpone),
 		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.provision, w.postpone),
@@ -177,10 +181,11 @@ func (w *Work) wait(ctx context.Context, tx db.TxFunc, k kafka.Kafka, code kafka
 	return w.retryLater(ctx, tx, k, min(reconcile.Backoff(k.Attempts), waitAtMost), reason)
 }
 
-// retryLater stores when a row is due again, never later than its deadline.
+// retryLater stores when a row is due again, never later than its deadline. That of
+// a hidden row only says when somebody begins.
 func (w *Work) retryLater(ctx context.Context, tx db.TxFunc, k kafka.Kafka, pause time.Duration, cause string) (time.Duration, error) {
 	now := w.Clock()
-	if info := k.Status.Info(); info.Deadline > 0 {
+	if info := k.Status.Info(); info.Deadline > 0 && !info.Hidden {
 		pause = max(soon, min(pause, k.StatusChangedAt.Add(info.Deadline).Sub(now)))
 	}
 	err := tx(ctx, func(t db.Tx) error { return kafka.Postpone(t, k.ID, k.Version, now.Add(pause), cause) })

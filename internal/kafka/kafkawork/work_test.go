@@ -29,7 +29,10 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The SDK of accounts management logs through glog, whose flusher runs from the start.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*loggingT).flushDaemon"))
+}
 
 const (
 	realm  = "rhoas"

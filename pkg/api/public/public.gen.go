@@ -380,6 +380,9 @@ type Filters = []string
 // ID defines model for id.
 type ID = string
 
+// IdempotencyKey defines model for idempotencyKey.
+type IdempotencyKey = string
+
 // IfNoneMatch defines model for ifNoneMatch.
 type IfNoneMatch = string
 
@@ -406,6 +409,9 @@ type Conflict = Error
 
 // Forbidden Why a request failed
 type Forbidden = Error
+
+// Gone Why a request failed
+type Gone = Error
 
 // InternalError Why a request failed
 type InternalError = Error
@@ -457,6 +463,9 @@ type CreateKafkaParams struct {
 	// Async Must be `true`: the work goes on after the reply, and the caller says so. Anything else, or nothing, is error 103.
 	// A plain string here, so that a body which cannot be read is reported first.
 	Async Async `form:"async,omitempty" json:"async,omitempty"`
+
+	// IdempotencyKey The caller's own name for this one order, unique among those of the user for 24 hours
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteKafkaByIDParams defines parameters for DeleteKafkaByID.
@@ -614,6 +623,10 @@ type ClientInterface interface {
 	//
 	// Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
 	//
+	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+	// that instance is deleted. Error 6 asks to try again in some seconds.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -622,6 +635,10 @@ type ClientInterface interface {
 	// CreateKafka Order a Kafka instance
 	//
 	// Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
+	//
+	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -811,6 +828,10 @@ func (c *Client) GetKafkas(ctx context.Context, params *GetKafkasParams, reqEdit
 //
 // Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
 //
+// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+// that instance is deleted. Error 6 asks to try again in some seconds.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -829,6 +850,10 @@ func (c *Client) CreateKafkaWithBody(ctx context.Context, params *CreateKafkaPar
 // CreateKafka Order a Kafka instance
 //
 // Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
+//
+// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+// that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1377,6 +1402,21 @@ func NewCreateKafkaRequestWithBody(server string, params *CreateKafkaParams, con
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2053,6 +2093,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
 	//
+	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+	// that instance is deleted. Error 6 asks to try again in some seconds.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -2061,6 +2105,10 @@ type ClientWithResponsesInterface interface {
 	// CreateKafkaWithResponse Order a Kafka instance
 	//
 	// Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
+	//
+	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2487,6 +2535,8 @@ type CreateKafkaResponse struct {
 	JSON403 *Forbidden
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *Conflict
+	// JSON410 the response for an HTTP 410 `application/json` response
+	JSON410 *Gone
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -3351,6 +3401,10 @@ func (c *ClientWithResponses) GetKafkasWithResponse(ctx context.Context, params 
 //
 // Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
 //
+// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+// that instance is deleted. Error 6 asks to try again in some seconds.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -3365,6 +3419,10 @@ func (c *ClientWithResponses) CreateKafkaWithBodyWithResponse(ctx context.Contex
 // CreateKafkaWithResponse Order a Kafka instance
 //
 // Needs accepted terms and quota. The reply shows the instance in status `accepted`; its hosts appear later.
+//
+// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
+// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
+// that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4046,6 +4104,13 @@ func ParseCreateKafkaResponse(rsp *http.Response) (*CreateKafkaResponse, error) 
 			return nil, err
 		}
 		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 410:
+		var dest Gone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON410 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -5586,6 +5651,27 @@ func (siw *ServerInterfaceWrapper) CreateKafka(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CreateKafka(w, r, params)
 	}))
@@ -6193,6 +6279,8 @@ type ConflictJSONResponse Error
 
 type ForbiddenJSONResponse Error
 
+type GoneJSONResponse Error
+
 type InternalErrorJSONResponse Error
 
 type NotFoundJSONResponse Error
@@ -6732,6 +6820,20 @@ func (response CreateKafka409JSONResponse) VisitCreateKafkaResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateKafka410JSONResponse struct{ GoneJSONResponse }
+
+func (response CreateKafka410JSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(410)
 	_, err := buf.WriteTo(w)
 	return err
 }
