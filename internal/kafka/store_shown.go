@@ -128,7 +128,7 @@ func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID
 // NamespaceInOrganisation gives the namespace of a live instance of an organisation.
 func (s *Store) NamespaceInOrganisation(ctx context.Context, organisationID string, id ID) (string, error) {
 	rows, err := db.Collect(ctx, s.db, scanOne[string],
-		"SELECT namespace FROM kafka_requests WHERE id = ? AND organisation_id = ? AND deleted_at IS NULL", id, organisationID)
+		"SELECT namespace FROM kafka_requests WHERE id = ? AND organisation_id = ? AND "+shown, id, organisationID)
 	if err != nil {
 		return "", fmt.Errorf("finding the namespace of an instance: %w", err)
 	}

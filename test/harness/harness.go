@@ -24,6 +24,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
 )
 
@@ -164,6 +165,17 @@ func SyncAfter(d time.Duration) Option { return func(o *options) { o.dnsDelay = 
 // QuotaList replaces the quota management list.
 func QuotaList(yaml string) Option { return func(o *options) { o.quotaList = yaml } }
 
+// AccountsQuota has accounts management grant quota: as much as the usual list does.
+func AccountsQuota() Option {
+	return func(o *options) {
+		o.settings["quota-type"] = "ams"
+		o.before = append(o.before, func(w *World) {
+			w.AMS.SetAllowed(Organisation, ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 100})
+			w.AMS.SetAllowed(LimitedOrganisation, ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 1})
+		})
+	}
+}
+
 // Providers replaces the list of clouds and regions.
 func Providers(yaml string) Option { return func(o *options) { o.providers = yaml } }
 
@@ -242,6 +254,9 @@ func (w *World) Replica(i int) *Replica {
 	}
 	return all[i]
 }
+
+// Reset gives a flag another value for the replicas that start from now on.
+func (w *World) Reset(flag, value string) { w.o.settings[flag] = value }
 
 // Until waits for a level. look says whether it is reached, and what is there instead.
 func (w *World) Until(what string, look func() (reached bool, instead string)) {

@@ -55,5 +55,8 @@ func (w *World) ours() invariant.Outside {
 			out.Records = append(out.Records, r.Name)
 		}
 	}
+	for _, s := range w.AMS.Subscriptions() {
+		out.Subscriptions = append(out.Subscriptions, s.ClusterID)
+	}
 	return out
 }

@@ -103,6 +103,11 @@ func (w *World) WaitGone(id string) {
 	if left := w.DNS.Of(id); len(left) > 0 {
 		w.t.Errorf("records of %s are left: %s", id, shown(left))
 	}
+	for _, s := range w.AMS.Subscriptions() {
+		if strings.HasPrefix(s.ClusterID, id) {
+			w.t.Errorf("quota of %s is left reserved: %s", id, shown(s))
+		}
+	}
 }
 
 // Intents gives the ledger of an instance.

@@ -54,6 +54,8 @@ type Outside struct {
 	Clients []string // client ids in the realm of the service accounts
 	Records []string // names of DNS records
 	Addons  []string // <cluster id>/<add-on id>
+	// Subscriptions are the keys for which accounts management holds quota.
+	Subscriptions []string
 }
 
 // Reply is what a client was told.
@@ -85,7 +87,7 @@ type Limits struct {
 func Check(ctx context.Context, f Fleet) ([]Violation, error) {
 	c := &check{ctx: ctx, fleet: f}
 	for _, look := range []func() error{
-		c.outside, c.erased, c.promises, c.histories, c.clusterStatuses, c.capacity, c.quotas, c.unique, c.watched, c.progress, c.secrets,
+		c.outside, c.erased, c.reserved, c.promises, c.histories, c.clusterStatuses, c.capacity, c.quotas, c.unique, c.watched, c.progress, c.secrets,
 	} {
 		if err := look(); err != nil {
 			return c.found, fmt.Errorf("checking the invariants: %w", err)

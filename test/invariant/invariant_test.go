@@ -155,6 +155,15 @@ func TestEachCheckBites(t *testing.T) { //nolint:tparallel // its parts take tur
 			w.intent("kafka", "nobody", "dns_record", "lost.example.test", "created")
 			w.out.Records = []string{"lost.example.test"}
 		}},
+		"quota in nobody's ledger": {"I1", func(w *world) { w.out.Subscriptions = []string{"lost"} }},
+		"quota that is not outside": {"I1", func(w *world) {
+			w.intent("kafka", "one", "ams_subscription", "one", "created")
+		}},
+		"quota that was never reserved": {"I1", func(w *world) { w.exec("UPDATE kafka_requests SET quota_type = 'ams' WHERE id = 'one'") }},
+		"quota reserved twice": {"I2", func(w *world) {
+			w.intent("kafka", "one", "ams_subscription", "one", "created")
+			w.out.Subscriptions = []string{"one", "one"}
+		}},
 		"two clients of one key": {"I2", func(w *world) { w.out.Clients = append(w.out.Clients, "canary-one") }},
 		"a lost order": {"I3", func(w *world) {
 			w.replies = append(w.replies, invariant.Reply{Verb: invariant.Created, ID: "three", Granted: true})

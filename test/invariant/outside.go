@@ -31,6 +31,7 @@ func (c *check) outside() error {
 		{"sso_client", before.Clients, after.Clients},
 		{"dns_record", before.Records, after.Records},
 		{"addon", before.Addons, after.Addons},
+		{"ams_subscription", before.Subscriptions, after.Subscriptions},
 	} {
 		c.orphans(kind.name, kind.before, kind.after, open)
 		c.doubles(kind.name, kind.after)
@@ -76,6 +77,19 @@ func (c *check) erased() error {
 		WHERE r.owner_kind = 'kafka' AND r.state <> 'gone' AND k.id IS NULL`)
 	for _, i := range left {
 		c.violated("I1", "%s %s is %s, but its instance %s is erased", i.Kind, i.Key, i.State, i.OwnerID)
+	}
+	return err
+}
+
+// reserved demands that every instance which accounts management pays for has its
+// quota there, from the moment at which a customer can see it (I1).
+func (c *check) reserved() error {
+	var without []struct{ ID, Status string }
+	err := c.scan(&without, `SELECT k.id, k.status FROM kafka_requests k WHERE k.deleted_at IS NULL AND k.quota_type = 'ams'
+		AND k.status NOT IN ('reserving', 'deleting') AND NOT EXISTS (SELECT 1 FROM external_resources r
+			WHERE r.owner_kind = 'kafka' AND r.owner_id = k.id AND r.kind = 'ams_subscription' AND r.state = 'created')`)
+	for _, k := range without {
+		c.violated("I1", "%s is %s without having its quota reserved", k.ID, k.Status)
 	}
 	return err
 }

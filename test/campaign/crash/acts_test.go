@@ -32,6 +32,7 @@ func acts() []act {
 		{"rejection", rejections},
 		{"outage", outages},
 		{"change", changes},
+		{"undoing", undoings},
 		{"age", ages},
 	}
 }
@@ -109,6 +110,31 @@ func outages(ctx context.Context, f *fleet.Fleet, r *rand.Rand) error {
 			return err
 		}
 		return c.Delete(ctx, id)
+	}))
+}
+
+// undoings has orders fail while their quota is reserved. One with a key is sent
+// again, and finished; those without are undone: after the effect, before it, and by
+// a refusal.
+func undoings(ctx context.Context, f *fleet.Fleet, _ *rand.Rand) error {
+	defer f.AMS.ClearFaults()
+	inject := func(mode emulator.Mode, status int) {
+		f.AMS.Inject(emulator.Fault{Method: http.MethodPost, Path: `/cluster_authorizations$`, Mode: mode, Status: status, Times: 1})
+	}
+	inject(emulator.After, http.StatusBadGateway)
+	c := f.Customer(harness.Alice)
+	id, err := c.Order(ctx, f.Name("finished"))
+	if err == nil {
+		err = c.Delete(ctx, id)
+	}
+	inject(emulator.Before, http.StatusBadGateway)
+	inject(emulator.Before, http.StatusTooManyRequests)
+	inject(emulator.After, http.StatusBadGateway)
+	failed := fleet.Together(3, func(i int) error { return f.Customer(fleet.User(i)).Attempt(ctx, f.Name("undone")) })
+	return errors.Join(err, failed, f.Await(ctx, "the end of what was left half way", func() (bool, error) {
+		var left int
+		f.Scan(&left, "SELECT count(*) FROM kafka_requests WHERE status = 'reserving' AND deleted_at IS NULL")
+		return left == 0, nil
 	}))
 }
 

@@ -90,7 +90,7 @@ func (s *siege) note(p point, killed bool) {
 
 // lay plays rounds on one fleet, and looks at it at rest in the end.
 func (s *siege) lay(t *testing.T, rounds []int) {
-	f := fleet.Open(t, fleet.Options{Binary: s.binary, Replicas: 3})
+	f := fleet.Open(t, fleet.Options{Binary: s.binary, Replicas: 3, AccountsQuota: true})
 	for _, i := range rounds {
 		p := s.points[s.order[i%len(s.order)]]
 		began := time.Now()

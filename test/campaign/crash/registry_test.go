@@ -54,7 +54,7 @@ func TestRecord(t *testing.T) {
 	if !*update {
 		t.Skip("records the registry; asked for with -update")
 	}
-	f := fleet.Open(t, fleet.Options{Binary: fleet.Binary(t), Replicas: 3})
+	f := fleet.Open(t, fleet.Options{Binary: fleet.Binary(t), Replicas: 3, AccountsQuota: true})
 	known := registry(t)
 	for _, a := range acts() {
 		f.Renew()

@@ -78,15 +78,31 @@ func (f *Fleet) Replies() []invariant.Reply {
 // Name gives a name that nobody had.
 func (f *Fleet) Name(what string) string { return fmt.Sprintf("%s-%d", what, f.names.Add(1)) }
 
-// conflict is the code of a name that is taken.
-const conflict = "KAFKAS-MGMT-36"
+// conflict is the code of a name that is taken, and later that of an order which is
+// being undone and may be sent again then.
+const (
+	conflict = "KAFKAS-MGMT-36"
+	later    = "KAFKAS-MGMT-6"
+)
 
-// Order orders an instance. A customer whose answer was lost finds the name taken
-// by the order that came through.
+// Order orders an instance. A customer whose answer was lost gets it again by the
+// order's key; without one the name is found taken by the order that came through.
 func (c *Customer) Order(ctx context.Context, name string) (id string, err error) {
-	reply, repeated, err := c.call(ctx, http.MethodPost, "/kafkas?async=true", harness.Order{Name: name})
-	if err != nil {
-		return "", err
+	caller := *c
+	if c.fleet.keyed {
+		caller.as = c.as.With("Idempotency-Key", name)
+	}
+	var reply harness.Response
+	repeated, again := false, true
+	for again {
+		var lost bool
+		if reply, lost, err = caller.call(ctx, http.MethodPost, "/kafkas?async=true", harness.Order{Name: name}); err != nil {
+			return "", err
+		}
+		repeated = repeated || lost
+		if again = reply.Error().Code == later; again {
+			Pause(ctx, time.Second)
+		}
 	}
 	var made struct {
 		ID    string
@@ -110,6 +126,27 @@ func (c *Customer) Order(ctx context.Context, name string) (id string, err error
 	}
 	c.fleet.told(invariant.Created, made.ID)
 	return made.ID, nil
+}
+
+// Attempt sends an order once, without a key, and wants it gone again if it came
+// through after all.
+func (c *Customer) Attempt(ctx context.Context, name string) error {
+	running := c.fleet.Running()
+	if len(running) == 0 {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	reply, err := c.as.At(running[c.turn%len(running)]).Try(limited, http.MethodPost, "/kafkas?async=true", harness.Order{Name: name})
+	if err != nil || reply.Status != http.StatusAccepted {
+		return nil // whatever came of it, nobody was told of an instance
+	}
+	var made struct{ ID string }
+	if err := json.Unmarshal(reply.Body, &made); err != nil {
+		return fmt.Errorf("reading a new instance: %w", err)
+	}
+	c.fleet.told(invariant.Created, made.ID)
+	return c.Delete(ctx, made.ID)
 }
 
 // AwaitReady waits until an instance can be used.

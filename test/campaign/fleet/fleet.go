@@ -61,6 +61,7 @@ type Fleet struct {
 	size  int
 	plan  string // file that says which point to suffer at
 	log   string // file of the points that were hit
+	keyed bool   // customers name their orders
 	names atomic.Int64
 	spare int // clusters that the provider has and the operator's file has not
 
@@ -73,6 +74,8 @@ type Options struct {
 	Binary   string
 	Replicas int
 	Settings map[string]string
+	// AccountsQuota has accounts management grant quota. Customers then name their orders by keys.
+	AccountsQuota bool
 }
 
 // spares is how many clusters a fleet may get in its life.
@@ -82,7 +85,7 @@ const spares = 60
 func Open(t *testing.T, o Options) *Fleet {
 	t.Helper()
 	dir := t.TempDir()
-	f := &Fleet{t: t, size: o.Replicas, plan: filepath.Join(dir, "plan"), log: filepath.Join(dir, "points")}
+	f := &Fleet{t: t, size: o.Replicas, keyed: o.AccountsQuota, plan: filepath.Join(dir, "plan"), log: filepath.Join(dir, "points")}
 	settings := map[string]string{
 		"leader-lease-expiration-time": TTL.String(), "leader-election-reconciler-repeat-interval": Renew.String(),
 		"reconciler-repeat-interval": Tick.String(), "log-level": "info", "max-allowed-service-accounts": "100000",
@@ -102,6 +105,9 @@ func Open(t *testing.T, o Options) *Fleet {
 				t.Fatal(err)
 			}
 		}),
+	}
+	if o.AccountsQuota {
+		choices = append(choices, harness.AccountsQuota())
 	}
 	for flag, value := range settings {
 		choices = append(choices, harness.Set(flag, value))

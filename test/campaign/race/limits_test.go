@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/test/campaign"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
 	"github.com/kas-fleet/kas-fleet-manager/test/harness"
 )
 
@@ -53,6 +54,16 @@ supported_providers:
   - {name: us-east-1, default: true, supported_instance_type: {standard: {limit: 4}, developer: {limit: 0}}}
 `)},
 		used: "SELECT count(*) FROM kafka_requests WHERE region = 'us-east-1' AND deleted_at IS NULL",
+	},
+	{
+		// A row may wait for its quota outside, and outlive it while it is being erased.
+		name: "quota at accounts management", most: 5, code: "KAFKAS-MGMT-120", exact: true,
+		users: []string{harness.Alice, harness.Bob, harness.Carol},
+		options: []harness.Option{harness.AccountsQuota(), harness.Before(func(w *harness.World) {
+			w.AMS.SetAllowed(harness.Organisation, ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 5})
+		})},
+		used: "SELECT count(*) FROM kafka_requests WHERE organisation_id = '" + harness.Organisation +
+			"' AND deleted_at IS NULL AND status NOT IN ('reserving', 'deleting')",
 	},
 	{
 		// An order looks at two clusters one after the other, so it may miss room that moves between them.
@@ -133,9 +144,10 @@ func (c *contest) round(run campaign.Run, random *rand.Rand, number int) {
 		c.judge(number)
 	}
 	c.w.Until("the end of what was deleted", func() (bool, string) {
-		var used int
+		var used, leaving int
 		c.w.Scan(&used, c.limit.used)
-		return used == len(c.have), fmt.Sprintf("%d taken, %d wanted", used, len(c.have))
+		c.w.Scan(&leaving, "SELECT count(*) FROM kafka_requests WHERE status IN ('deprovision', 'deleting') AND deleted_at IS NULL")
+		return used == len(c.have) && leaving == 0, fmt.Sprintf("%d taken, %d leaving, %d wanted", used, leaving, len(c.have))
 	})
 	left := c.limit.most - len(c.have)
 	given = c.everybody(random, 2, func(r *rand.Rand, n int) { c.order(r, n, fmt.Sprintf("again-%d", number)) })
