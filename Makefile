@@ -23,7 +23,7 @@ demo: postgres prometheus build ## Show one Kafka from request to gone, messages
 	@bin/sandbox demo
 
 .PHONY: run
-run: postgres prometheus build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none, SSO_PROVIDER=redhat_sso
+run: postgres prometheus build ## Keep the same world up until Ctrl-C; REPLICAS=3, PORT_OFFSET=200, AGENTS=none, QUOTA_TYPE=ams, SSO_PROVIDER=redhat_sso
 	@exec bin/sandbox run
 
 ##@ Check it

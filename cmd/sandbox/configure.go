@@ -31,6 +31,7 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		"--shutdown-delay=0s",
 		"--enable-deny-list=true",
 		"--enable-instance-limit-control=true",
+		"--quota-type=" + s.QuotaType,
 		"--kafka-domain-name=" + kafkaZone,
 		"--enable-kafka-cname-registration=true",
 		"--browser-url=" + address(p.Gateway) + "/",

@@ -71,7 +71,7 @@ func organisations() []ams.Organisation {
 	quota := func(standard int) []ams.Quota {
 		return []ams.Quota{
 			{Product: "RHOSAK", BillingModel: "standard", Allowed: standard},
-			{Product: "RHOSAKTrial", BillingModel: "standard", Allowed: 1},
+			{Product: "RHOSAKTrial", BillingModel: "standard", Allowed: 1, Free: true}, // one of each user, whatever the organisation has
 		}
 	}
 	return []ams.Organisation{

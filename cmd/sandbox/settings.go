@@ -16,6 +16,7 @@ type settings struct {
 	Replicas    int
 	Offset      int
 	SSO         string // kind of SSO
+	QuotaType   string
 	AgentsWord  string
 	Poll        time.Duration
 	Folder      string
@@ -41,6 +42,12 @@ func (s settings) accountRealm() string {
 
 const maxReplicas = 3
 
+// Who may grant quota to the instances of a world.
+const (
+	listQuota     = "quota-management-list"
+	accountsQuota = "ams"
+)
+
 // The kinds of SSO.
 const (
 	masSSO    = "mas_sso"
@@ -51,7 +58,7 @@ const (
 func variables() map[string]string {
 	return map[string]string{
 		"replicas": "REPLICAS", "port-offset": "PORT_OFFSET", "agents": "AGENTS", "poll": "SANDBOX_POLL",
-		"database-url": "DATABASE_URL", "sso-provider": "SSO_PROVIDER",
+		"database-url": "DATABASE_URL", "quota-type": "QUOTA_TYPE", "sso-provider": "SSO_PROVIDER",
 	}
 }
 
@@ -61,6 +68,7 @@ func (s *settings) flags(fs *pflag.FlagSet, folder string) {
 	fs.StringVar(&s.AgentsWord, "agents", "all", "data-plane agents: all or none (AGENTS)")
 	fs.DurationVar(&s.Poll, "poll", 500*time.Millisecond, "how often an agent asks for its instances (SANDBOX_POLL)")
 	fs.StringVar(&s.SSO, "sso-provider", masSSO, "who keeps service accounts: mas_sso (the fleet manager, in a realm) or redhat_sso (the SSO) (SSO_PROVIDER)")
+	fs.StringVar(&s.QuotaType, "quota-type", listQuota, "who grants quota: "+listQuota+" or "+accountsQuota+" (QUOTA_TYPE)")
 	fs.StringVar(&s.DatabaseURL, "database-url", "", "PostgreSQL database to use instead of a private one; its sandbox data is removed first (DATABASE_URL)")
 	fs.StringVar(&s.Folder, "folder", folder, "folder for everything that the world writes")
 	fs.StringVar(&s.Binary, "fleet-manager", "", "binary of the fleet manager (default: kas-fleet-manager beside this one)")
@@ -106,6 +114,9 @@ func (s *settings) check() error {
 	}
 	if s.SSO != masSSO && s.SSO != redHatSSO {
 		problems = append(problems, fmt.Sprintf("SSO_PROVIDER: %q is neither %s nor %s", s.SSO, masSSO, redHatSSO))
+	}
+	if s.QuotaType != listQuota && s.QuotaType != accountsQuota {
+		problems = append(problems, fmt.Sprintf("QUOTA_TYPE: %q is neither %s nor %s", s.QuotaType, listQuota, accountsQuota))
 	}
 	if s.Poll < 10*time.Millisecond {
 		problems = append(problems, fmt.Sprintf("SANDBOX_POLL: %s is less than 10ms", s.Poll))
