@@ -27,9 +27,11 @@ var documents = map[string]struct {
 	"customer": {
 		yaml: openapi.PublicYAML(),
 		operations: []string{
-			"createKafka", "createServiceAccount", "deleteKafkaById", "deleteServiceAccountById", "federateMetrics", "getApiMetadata",
-			"getErrorById", "getErrors", "getKafkaById", "getKafkas", "getMetricsByInstantQuery", "getMetricsByRangeQuery",
-			"getOpenApi", "getServiceAccountById", "getServiceAccounts", "getSsoProviders", "getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
+			"createKafka", "createServiceAccount", "deleteKafkaById", "deleteServiceAccountById", "federateMetrics",
+			"getApiMetadata", "getCloudProviderRegions", "getCloudProviders", "getErrorById", "getErrors",
+			"getInstanceTypesByCloudProviderAndRegion", "getKafkaById", "getKafkas", "getMetricsByInstantQuery",
+			"getMetricsByRangeQuery", "getOpenApi", "getServiceAccountById", "getServiceAccounts", "getSsoProviders",
+			"getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
 		},
 		anonymous: []string{
 			"getApiMetadata", "getErrorById", "getErrors", "getOpenApi", "getSsoProviders", "getVersionMetadata",

@@ -53,6 +53,10 @@ var rules = []Rule{
 	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query_range", "get-metrics", User, false},
 	{http.MethodGet, v1 + "/kafkas/{id}/metrics/federate", "get-federate-metrics", Reader, false},
 
+	{http.MethodGet, v1 + "/cloud_providers", "list-cloud-providers", User, false},
+	{http.MethodGet, v1 + "/cloud_providers/{id}/regions", "list-regions", User, false},
+	{http.MethodGet, v1 + "/instance_types/{cloud_provider}/{cloud_region}", "list-instance-types", User, false},
+
 	{http.MethodPost, v1 + "/service_accounts", "create-service-accounts", User, false},
 	{http.MethodGet, v1 + "/service_accounts", "list-service-accounts", User, false},
 	{http.MethodGet, v1 + "/service_accounts/{id}", "get-service-accounts", User, false},

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog/cataloghttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster/clusterhttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/config"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
@@ -31,6 +32,7 @@ type publicServer struct {
 	*kafkaPublic
 	*accountPublic
 	*metricsPublic
+	*catalogPublic
 }
 
 type agentServer struct {
@@ -45,6 +47,7 @@ type (
 	clusterAgent  struct{ *clusterhttp.Agent }
 	accountPublic struct{ *serviceaccounthttp.Public }
 	metricsPublic struct{ *metricsapihttp.Public }
+	catalogPublic struct{ *cataloghttp.Public }
 )
 
 var (
@@ -130,6 +133,8 @@ func (a *App) timeouts() map[string]time.Duration {
 	}
 	return map[string]time.Duration{
 		v1 + "/kafkas":                            orders,
+		v1 + "/cloud_providers":                   6 * time.Second,
+		v1 + "/cloud_providers/{id}/regions":      6 * time.Second,
 		v1 + "/kafkas/{id}":                       15 * time.Second, // a new owner is looked up at the accounts service
 		v1 + "/agent-clusters/{id}":               6 * time.Second,
 		v1 + "/agent-clusters/{id}/status":        6 * time.Second,
@@ -144,6 +149,7 @@ func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
 		kafkaPublic:   &kafkaPublic{kafkahttp.NewPublic(a.domain.kafkas, a.config.Kafka.BrowserURL)},
 		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.config.ServiceAccount.PageSize, a.ssoProvider())},
 		metricsPublic: &metricsPublic{metricsapihttp.New(a.domain.metrics)},
+		catalogPublic: &catalogPublic{cataloghttp.New(a.domain.market)},
 	}
 	strict := public.NewStrictHandlerWithOptions(server, nil, public.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,

@@ -32,6 +32,7 @@ type domain struct {
 	kafkas         *kafka.Service
 	kafkaStore     *kafka.Store
 	kafkaMetrics   *kafka.Metrics
+	market         *catalog.Market
 	furtherOwners  []string
 	ssoCertificate string // PEM; empty: instances trust the system's authorities
 	clusterFile    *configfile.Live[cluster.File]
@@ -45,7 +46,7 @@ type domain struct {
 }
 
 func (a *App) openDomain(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{a.readFiles, a.openClusters, a.openKafkas, a.openMetrics, a.openAccounts, a.openGuard} {
+	for _, step := range []func(context.Context) error{a.readFiles, a.openClusters, a.openKafkas, a.openMetrics, a.openMarket, a.openAccounts, a.openGuard} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -108,6 +109,12 @@ func (a *App) openKafkas(context.Context) error {
 		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Quota: provider, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring,
 		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
 	})
+	return nil
+}
+
+func (a *App) openMarket(context.Context) error {
+	d := &a.domain
+	d.market = catalog.NewMarket(d.rules.Get().Catalog, catalog.Fleet{Places: d.clusterStore.Places, Taken: d.kafkaStore.UnitsByRegion}, clock.System)
 	return nil
 }
 

@@ -1,8 +1,9 @@
 // Package catalog says what may be ordered and where: instance types with their
 // sizes and billing models, and cloud providers with their regions and limits.
 //
-// It is a read model made from two configuration files at start. It is not for
-// usage (how much of a limit is taken) nor for who may order what (quota).
+// It is a read model made from two configuration files at start, and beside it,
+// for a moment, what the fleet has room for. It is not for counting what is taken
+// nor for who may order what (quota).
 // Invariant: a Catalog is valid and never changes; nobody writes to the slices
 // inside the values that it gives.
 package catalog

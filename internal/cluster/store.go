@@ -9,6 +9,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
 
@@ -86,6 +87,21 @@ func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Clust
 		return nil, fmt.Errorf("listing placeable clusters: %w", err)
 	}
 	return rows, nil
+}
+
+// Places gives what the catalogue looks at of all managed clusters.
+func (s *Store) Places(ctx context.Context) ([]catalog.Place, error) {
+	places, err := db.Collect(ctx, s.db, func(row db.Row) (p catalog.Place, err error) {
+		var types string
+		err = row.Scan(&p.Provider, &p.Region, &types, &p.MultiAZ, &p.Open, &p.Limit, &p.Used)
+		p.Types = splitTypes(types)
+		return p, err
+	}, `SELECT cloud_provider, region, supported_instance_type, multi_az, status = 'ready' AND schedulable, capacity_limit, capacity_used
+		FROM clusters WHERE cluster_type = 'managed' AND deleted_at IS NULL`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the places of clusters: %w", err)
+	}
+	return places, nil
 }
 
 // Due gives the ids of rows in the statuses that want attention now.

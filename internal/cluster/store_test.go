@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
@@ -55,6 +56,32 @@ func setup(t *testing.T, change func(*cluster.Cluster)) *bench {
 }
 
 func asIs(*cluster.Cluster) {}
+
+func TestPlacesAreThoseOfManagedClusters(t *testing.T) {
+	b := setup(t, func(c *cluster.Cluster) { c.Status, c.CapacityUsed, c.MultiAZ = cluster.Ready, 2, true })
+	more := func(id string, change func(*cluster.Cluster)) {
+		at := b.clock()
+		c := cluster.Cluster{
+			ID: cluster.ID(id), CreatedAt: at, UpdatedAt: at, Version: 1, CloudProvider: "gcp", Region: id, Status: cluster.Ready, StatusChangedAt: at,
+			NextAttemptAt: at, ProviderType: "ocm", ClusterType: "managed", SupportedInstanceType: "standard, developer", Schedulable: true, CapacityLimit: -1,
+		}
+		change(&c)
+		require.NoError(t, b.tx(func(tx db.Tx) error { return cluster.Insert(tx, c) }))
+	}
+	at := b.clock()
+	more("waiting", func(c *cluster.Cluster) { c.Status = cluster.WaitingForAgent })
+	more("closed", func(c *cluster.Cluster) { c.Schedulable = false })
+	more("own", func(c *cluster.Cluster) { c.ClusterType = "enterprise" })
+	more("gone", func(c *cluster.Cluster) { c.DeletedAt = &at })
+	places, err := b.store.Places(b.ctx)
+	require.NoError(t, err)
+	both := []string{"standard", "developer"}
+	require.ElementsMatch(t, []catalog.Place{
+		{Provider: "aws", Region: "us-east-1", Types: []string{"standard"}, MultiAZ: true, Open: true, Limit: 5, Used: 2},
+		{Provider: "gcp", Region: "waiting", Types: both, Limit: -1},
+		{Provider: "gcp", Region: "closed", Types: both, Limit: -1},
+	}, places)
+}
 
 func (b *bench) clock() time.Time              { return *b.now.Load() }
 func (b *bench) at(now time.Time)              { b.now.Store(&now) }

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
@@ -73,6 +74,20 @@ func (s *Store) UnitsByCluster(ctx context.Context) ([]cluster.Usage, error) {
 		return nil, fmt.Errorf("summing units by cluster: %w", err)
 	}
 	return usage, nil
+}
+
+const unitsByRegion = `SELECT cloud_provider, region, instance_type, sum(capacity_consumed) FROM kafka_requests
+	WHERE deleted_at IS NULL GROUP BY cloud_provider, region, instance_type`
+
+// UnitsByRegion sums the streaming units that count against the regions' limits.
+func (s *Store) UnitsByRegion(ctx context.Context) ([]catalog.Taken, error) {
+	taken, err := db.Collect(ctx, s.db, func(row db.Row) (t catalog.Taken, err error) {
+		return t, row.Scan(&t.Provider, &t.Region, &t.InstanceType, &t.Units)
+	}, unitsByRegion)
+	if err != nil {
+		return nil, fmt.Errorf("summing units by region: %w", err)
+	}
+	return taken, nil
 }
 
 // StatusCount is how many live instances are in a status, and how many of them for too long.

@@ -58,6 +58,7 @@ func (p *Public) version() public.VersionMetadata {
 		Collections: []public.ObjectReference{
 			{ID: "kafkas", Kind: "KafkaList", Href: base + "/kafkas"},
 			{ID: "service_accounts", Kind: "ServiceAccountList", Href: base + "/service_accounts"},
+			{ID: "cloud_providers", Kind: "CloudProviderList", Href: base + "/cloud_providers"},
 		},
 	}
 }

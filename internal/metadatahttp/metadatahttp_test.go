@@ -60,7 +60,8 @@ func TestGoldenBodies(t *testing.T) {
 	t.Parallel()
 	const version = `{"id":"v1","kind":"APIVersion","href":"/api/kafkas_mgmt/v1","server_version":"3f1c0de","collections":[
 		{"id":"kafkas","kind":"KafkaList","href":"/api/kafkas_mgmt/v1/kafkas"},
-		{"id":"service_accounts","kind":"ServiceAccountList","href":"/api/kafkas_mgmt/v1/service_accounts"}]}`
+		{"id":"service_accounts","kind":"ServiceAccountList","href":"/api/kafkas_mgmt/v1/service_accounts"},
+		{"id":"cloud_providers","kind":"CloudProviderList","href":"/api/kafkas_mgmt/v1/cloud_providers"}]}`
 	const seven = `{"reason":"Resource not found","id":"7","kind":"Error",` +
 		`"href":"/api/kafkas_mgmt/v1/errors/7","code":"KAFKAS-MGMT-7"}`
 	unknown := func(id string) string {

@@ -62,7 +62,8 @@ func law() []room {
 
 		{"access", packages("internal/access"), packages("internal/apierr", "internal/clock", "internal/configfile", "internal/log"),
 			packages("github.com/golang-jwt/jwt/v4", pflag), "who is calling; no right on a single object"},
-		{"catalogue", packages("internal/catalog"), packages("internal/configfile"), packages(pflag, yaml, quantity), "a read model; nothing above it"},
+		{"catalogue", packages("internal/catalog"), packages("internal/apierr", "internal/clock", "internal/configfile"), packages(pflag, yaml, quantity),
+			"a read model; what lives in the fleet it is told by funcs"},
 		{"quota", packages("internal/quota"), packages("internal/apierr", "internal/catalog", "internal/configfile"), packages(pflag, yaml),
 			"judges sums that its caller counted, so it needs no row"},
 		{"ledger", packages("internal/ledger"), packages("internal/db"), packages(xid), "intents of any owner; knows no owner and no upstream"},
@@ -92,7 +93,7 @@ func law() []room {
 		{"quota's adapter", packages("internal/quota/ams"),
 			packages(itsCore, "internal/apierr", "internal/catalog", "internal/upstream/ams", "internal/upstream/ocm"), nil,
 			"accounts management in the words of quota; the errors of its client are ocm's"},
-		{"edge rooms", packages("internal/kafka/kafkahttp", "internal/cluster/clusterhttp", "internal/serviceaccount/serviceaccounthttp", "internal/metadatahttp",
+		{"edge rooms", packages("internal/kafka/kafkahttp", "internal/cluster/clusterhttp", "internal/catalog/cataloghttp", "internal/serviceaccount/serviceaccounthttp", "internal/metadatahttp",
 			"internal/metricsapi/metricsapihttp"),
 			packages(itsCore, "openapi", "pkg/api/*", "internal/access", "internal/apierr", "internal/cluster", "internal/httpx"),
 			packages(quantity, lru, "github.com/go-json-experiment/json"), "the only place where a wire type meets a row; an agent's request names its cluster, hence cluster"},
@@ -166,6 +167,6 @@ func territories() map[string]territory {
 // pureFiles decide: they see values and return values.
 func pureFiles() territory {
 	return territory{"pure", packages("internal/kafka", "internal/cluster", "internal/serviceaccount", "internal/catalog", "internal/quota"), nil,
-		packages("lifecycle.go", "admit.go", "place.go", "report.go", "provision.go", "retire.go", "naming.go", "terraform.go", "scale.go", "capacity.go"),
+		packages("lifecycle.go", "admit.go", "place.go", "report.go", "provision.go", "retire.go", "naming.go", "terraform.go", "scale.go", "capacity.go", "offer.go"),
 		"every case of a decision can be tested without a process around it"}
 }

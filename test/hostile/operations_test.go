@@ -35,7 +35,7 @@ func (o operation) String() string { return o.method + " " + o.path }
 
 // at gives the path with an id, and the entry's query.
 func (o operation) at(id, query string) string {
-	path := strings.ReplaceAll(o.path, "{id}", id)
+	path := strings.NewReplacer("{id}", id, "{cloud_provider}", "aws", "{cloud_region}", id).Replace(o.path)
 	if query != "" {
 		path += "?" + query
 	}
@@ -135,6 +135,14 @@ var entries = map[string]entry{
 	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query":       figures("filters="+metric, false),
 	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range": figures("duration=5&interval=30&filters="+metric, false),
 	"GET /api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate":    figures("", true),
+
+	"GET /api/kafkas_mgmt/v1/cloud_providers": {query: "page=2&size=1", owner: answer{200, 0}},
+	"GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions": {
+		object: "provider", owner: answer{200, 0}, colleague: answer{200, 0}, admin: answer{200, 0}, foreign: answer{200, 0}, missing: answer{200, 0},
+	},
+	"GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region}": {
+		object: "region", owner: answer{200, 0}, colleague: answer{200, 0}, admin: answer{200, 0}, foreign: answer{200, 0}, missing: answer{400, 31},
+	},
 
 	"GET /api/kafkas_mgmt/v1/service_accounts":  {owner: answer{200, 0}},
 	"POST /api/kafkas_mgmt/v1/service_accounts": {body: `{"name":"Not A Name"}`, owner: answer{400, 38}},

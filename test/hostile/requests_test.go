@@ -46,10 +46,7 @@ func (s scene) send(op operation, by *harness.Caller, r request) (status int) {
 		return strings.NewReplacer(thisOne, s.objects["kafka"].existing, another, s.objects["kafka"].deleted).Replace(text)
 	}
 	id := strings.NewReplacer(thisOne, o.existing, another, o.deleted).Replace(r.id)
-	path := strings.ReplaceAll(op.path, "{id}", pathID(id))
-	if r.query != "" {
-		path += "?" + r.query
-	}
+	path := op.at(pathID(id), r.query)
 	if r.header[0] != "" {
 		by = by.With(r.header[0], r.header[1])
 	}

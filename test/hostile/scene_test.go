@@ -50,8 +50,11 @@ type account struct {
 func setScene(t *testing.T) scene {
 	t.Helper()
 	s := scene{World: world(t), objects: map[string]object{
-		"error":   {existing: "7", deleted: "999", random: "998"},
-		"cluster": {existing: harness.ClusterOne, deleted: clusterGone, random: "1sandbox0000000000000000000000zz"},
+		// What customers may choose is the same for all, and nothing of anybody.
+		"provider": {existing: "aws", deleted: "moon", random: "sun"},
+		"region":   {existing: "us-east-1", deleted: "sea", random: "sky"},
+		"error":    {existing: "7", deleted: "999", random: "998"},
+		"cluster":  {existing: harness.ClusterOne, deleted: clusterGone, random: "1sandbox0000000000000000000000zz"},
 	}}
 	s.buryCluster(t)
 	alice := s.As(harness.Alice)

@@ -28,6 +28,68 @@ type APIMetadata struct {
 	Versions []VersionMetadata `json:"versions"`
 }
 
+// CloudProvider A cloud that instances may live in
+type CloudProvider struct {
+	// DisplayName The name for people
+	DisplayName string `json:"display_name"`
+
+	// Enabled Whether instances can be ordered there
+	Enabled bool   `json:"enabled"`
+	ID      string `json:"id"`
+
+	// Kind Always `CloudProvider`
+	Kind string `json:"kind"`
+
+	// Name The same as `id`
+	Name string `json:"name"`
+}
+
+// CloudProviderList defines model for CloudProviderList.
+type CloudProviderList struct {
+	Items []CloudProvider `json:"items"`
+	Kind  string          `json:"kind"`
+
+	// Page The page that was asked for
+	Page int32 `json:"page"`
+
+	// Size The size of a page, or the total if that is smaller; 0 if there is nothing
+	Size int32 `json:"size"`
+
+	// Total How many items there are on all pages
+	Total int32 `json:"total"`
+}
+
+// CloudRegion A region of a cloud, and how much fits into it
+type CloudRegion struct {
+	// Capacity One entry per instance type of the region, by type; none if the region takes no orders
+	Capacity []RegionCapacityListItem `json:"capacity"`
+
+	// DisplayName The name for people
+	DisplayName string `json:"display_name"`
+
+	// Enabled Whether instances can be ordered there
+	Enabled bool   `json:"enabled"`
+	ID      string `json:"id"`
+
+	// Kind Always `CloudRegion`
+	Kind string `json:"kind"`
+}
+
+// CloudRegionList defines model for CloudRegionList.
+type CloudRegionList struct {
+	Items []CloudRegion `json:"items"`
+	Kind  string        `json:"kind"`
+
+	// Page The page that was asked for
+	Page int32 `json:"page"`
+
+	// Size The size of a page, or the total if that is smaller; 0 if there is nothing
+	Size int32 `json:"size"`
+
+	// Total How many items there are on all pages
+	Total int32 `json:"total"`
+}
+
 // Error Why a request failed
 type Error struct {
 	// Reason For people; may change
@@ -265,6 +327,13 @@ type RangeQuery struct {
 	Values []Values          `json:"values"`
 }
 
+// RegionCapacityListItem What of one instance type still fits into a region
+type RegionCapacityListItem struct {
+	// AvailableSizes The ids of the sizes that fit, the smallest first; none if the region is full
+	AvailableSizes []string `json:"available_sizes"`
+	InstanceType   string   `json:"instance_type"`
+}
+
 // ServiceAccount defines model for ServiceAccount.
 type ServiceAccount struct {
 	// ClientID The user name for connecting
@@ -341,6 +410,89 @@ type SSOProvider struct {
 
 	// ValidIssuer The `iss` claim of good tokens
 	ValidIssuer string `json:"valid_issuer,omitempty"`
+}
+
+// SupportedKafkaBillingModel A way to pay for an instance
+type SupportedKafkaBillingModel struct {
+	// AmsBillingModels The billing models of accounts management that count as this one
+	AmsBillingModels []string `json:"ams_billing_models"`
+
+	// AmsProduct The product that accounts management bills
+	AmsProduct string `json:"ams_product"`
+
+	// AmsResource The resource that accounts management counts
+	AmsResource string `json:"ams_resource"`
+
+	// ID The value for `billing_model` of an order
+	ID string `json:"id"`
+}
+
+// SupportedKafkaInstanceType A kind of instance
+type SupportedKafkaInstanceType struct {
+	// DisplayName The name for people
+	DisplayName string `json:"display_name"`
+
+	// ID `standard` or `developer`
+	ID string `json:"id"`
+
+	// Sizes The smallest first
+	Sizes                  []SupportedKafkaSize         `json:"sizes"`
+	SupportedBillingModels []SupportedKafkaBillingModel `json:"supported_billing_models"`
+}
+
+// SupportedKafkaInstanceTypesList Instance types of a region. It has no envelope, since it is always whole.
+type SupportedKafkaInstanceTypesList struct {
+	InstanceTypes []SupportedKafkaInstanceType `json:"instance_types"`
+}
+
+// SupportedKafkaSize What an instance of a size offers and takes
+type SupportedKafkaSize struct {
+	// CapacityConsumed Streaming units that an instance takes of its region
+	CapacityConsumed int32 `json:"capacity_consumed"`
+
+	// DisplayName The name for people
+	DisplayName string `json:"display_name"`
+
+	// EgressThroughputPerSec An amount of data
+	EgressThroughputPerSec SupportedKafkaSizeBytesValueItem `json:"egress_throughput_per_sec,omitempty"`
+
+	// ID The part of a `plan` behind the dot
+	ID string `json:"id"`
+
+	// IngressThroughputPerSec An amount of data
+	IngressThroughputPerSec SupportedKafkaSizeBytesValueItem `json:"ingress_throughput_per_sec,omitempty"`
+
+	// LifespanSeconds How long an instance lives; absent if it stays until somebody deletes it
+	LifespanSeconds int32 `json:"lifespan_seconds,omitempty"`
+
+	// MaturityStatus `stable` or `preview`
+	MaturityStatus              string `json:"maturity_status"`
+	MaxConnectionAttemptsPerSec int32  `json:"max_connection_attempts_per_sec,omitempty"`
+
+	// MaxDataRetentionPeriod A duration of ISO 8601 such as `P14D`
+	MaxDataRetentionPeriod string `json:"max_data_retention_period,omitempty"`
+
+	// MaxDataRetentionSize An amount of data
+	MaxDataRetentionSize SupportedKafkaSizeBytesValueItem `json:"max_data_retention_size,omitempty"`
+
+	// MaxMessageSize An amount of data
+	MaxMessageSize    SupportedKafkaSizeBytesValueItem `json:"max_message_size,omitempty"`
+	MaxPartitions     int32                            `json:"max_partitions,omitempty"`
+	MinInSyncReplicas int32                            `json:"min_in_sync_replicas,omitempty"`
+
+	// QuotaConsumed Units of quota that an instance takes
+	QuotaConsumed int32 `json:"quota_consumed"`
+
+	// QuotaType The product of the quota; `supported_billing_models` says it better
+	// Deprecated: this property has been marked as deprecated upstream, but no `x-deprecated-reason` was set
+	QuotaType         string `json:"quota_type,omitempty"`
+	ReplicationFactor int32  `json:"replication_factor,omitempty"`
+
+	// SupportedAZModes `single` or `multi`: how many availability zones an instance is spread over
+	SupportedAZModes []string `json:"supported_az_modes"`
+
+	// TotalMaxConnections Client connections at a time
+	TotalMaxConnections int32 `json:"total_max_connections,omitempty"`
 }
 
 // SupportedKafkaSizeBytesValueItem An amount of data
@@ -427,6 +579,24 @@ type Unauthenticated = Error
 
 // Unavailable Why a request failed
 type Unavailable = Error
+
+// GetCloudProvidersParams defines parameters for GetCloudProviders.
+type GetCloudProvidersParams struct {
+	// Page Which page to give, counted from 1, the default
+	Page Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// Size How many items a page has; 100 by default
+	Size Size `form:"size,omitempty" json:"size,omitempty"`
+}
+
+// GetCloudProviderRegionsParams defines parameters for GetCloudProviderRegions.
+type GetCloudProviderRegionsParams struct {
+	// Page Which page to give, counted from 1, the default
+	Page Page `form:"page,omitempty" json:"page,omitempty"`
+
+	// Size How many items a page has; 100 by default
+	Size Size `form:"size,omitempty" json:"size,omitempty"`
+}
 
 // GetErrorsParams defines parameters for GetErrors.
 type GetErrorsParams struct {
@@ -604,6 +774,23 @@ type ClientInterface interface {
 	// Corresponds with GET /api/kafkas_mgmt/v1 (the `GetVersionMetadata` operationId).
 	GetVersionMetadata(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCloudProviders List the cloud providers
+	//
+	// Those that can be ordered from, and those where the service still runs something. Only the ones with `enabled: true` take orders.
+	// `page` and `size` are accepted and have no effect: the list is short and always whole.
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers (the `GetCloudProviders` operationId).
+	GetCloudProviders(ctx context.Context, params *GetCloudProvidersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetCloudProviderRegions List the regions of a cloud provider and what fits into them now
+	//
+	// A region with `enabled: true` takes orders. Its `capacity` tells for each instance type which sizes still fit; none means
+	// that the region is full for the type. The figures are a few seconds old at most and promise nothing: the order itself decides.
+	// An unknown provider has no regions. `page` and `size` are accepted and have no effect.
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions (the `GetCloudProviderRegions` operationId).
+	GetCloudProviderRegions(ctx context.Context, id ID, params *GetCloudProviderRegionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetErrors List the error codes
 	//
 	// Corresponds with GET /api/kafkas_mgmt/v1/errors (the `GetErrors` operationId).
@@ -613,6 +800,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/kafkas_mgmt/v1/errors/{id} (the `GetErrorByID` operationId).
 	GetErrorByID(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInstanceTypesByCloudProviderAndRegion List the instance types of a region with their sizes and billing models
+	//
+	// What the service offers there, whoever asks and however much is left. A provider or region that takes no orders is error 30 or 31.
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region} (the `GetInstanceTypesByCloudProviderAndRegion` operationId).
+	GetInstanceTypesByCloudProviderAndRegion(ctx context.Context, cloudProvider string, cloudRegion string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKafkas List the Kafka instances of the organisation
 	//
@@ -779,6 +973,43 @@ func (c *Client) GetVersionMetadata(ctx context.Context, reqEditors ...RequestEd
 	return c.Client.Do(req)
 }
 
+// GetCloudProviders List the cloud providers
+//
+// Those that can be ordered from, and those where the service still runs something. Only the ones with `enabled: true` take orders.
+// `page` and `size` are accepted and have no effect: the list is short and always whole.
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers (the `GetCloudProviders` operationId).
+func (c *Client) GetCloudProviders(ctx context.Context, params *GetCloudProvidersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCloudProvidersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetCloudProviderRegions List the regions of a cloud provider and what fits into them now
+//
+// A region with `enabled: true` takes orders. Its `capacity` tells for each instance type which sizes still fit; none means
+// that the region is full for the type. The figures are a few seconds old at most and promise nothing: the order itself decides.
+// An unknown provider has no regions. `page` and `size` are accepted and have no effect.
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions (the `GetCloudProviderRegions` operationId).
+func (c *Client) GetCloudProviderRegions(ctx context.Context, id ID, params *GetCloudProviderRegionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCloudProviderRegionsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetErrors List the error codes
 //
 // Corresponds with GET /api/kafkas_mgmt/v1/errors (the `GetErrors` operationId).
@@ -799,6 +1030,23 @@ func (c *Client) GetErrors(ctx context.Context, params *GetErrorsParams, reqEdit
 // Corresponds with GET /api/kafkas_mgmt/v1/errors/{id} (the `GetErrorByID` operationId).
 func (c *Client) GetErrorByID(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetErrorByIDRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInstanceTypesByCloudProviderAndRegion List the instance types of a region with their sizes and billing models
+//
+// What the service offers there, whoever asks and however much is left. A provider or region that takes no orders is error 30 or 31.
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region} (the `GetInstanceTypesByCloudProviderAndRegion` operationId).
+func (c *Client) GetInstanceTypesByCloudProviderAndRegion(ctx context.Context, cloudProvider string, cloudRegion string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInstanceTypesByCloudProviderAndRegionRequest(c.Server, cloudProvider, cloudRegion)
 	if err != nil {
 		return nil, err
 	}
@@ -1177,6 +1425,129 @@ func NewGetVersionMetadataRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetCloudProvidersRequest constructs an http.Request for the GetCloudProviders method
+func NewGetCloudProvidersRequest(server string, params *GetCloudProvidersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/cloud_providers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "size", params.Size, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetCloudProviderRegionsRequest constructs an http.Request for the GetCloudProviderRegions method
+func NewGetCloudProviderRegionsRequest(server string, id ID, params *GetCloudProviderRegionsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/cloud_providers/%s/regions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page", params.Page, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "size", params.Size, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetErrorsRequest constructs an http.Request for the GetErrors method
 func NewGetErrorsRequest(server string, params *GetErrorsParams) (*http.Request, error) {
 	var err error
@@ -1252,6 +1623,47 @@ func NewGetErrorByIDRequest(server string, id ID) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/errors/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetInstanceTypesByCloudProviderAndRegionRequest constructs an http.Request for the GetInstanceTypesByCloudProviderAndRegion method
+func NewGetInstanceTypesByCloudProviderAndRegionRequest(server string, cloudProvider string, cloudRegion string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cloud_provider", cloudProvider, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "cloud_region", cloudRegion, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/instance_types/%s/%s", pathParam0, pathParam1)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2068,6 +2480,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/kafkas_mgmt/v1 (the `GetVersionMetadata` operationId).
 	GetVersionMetadataWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetVersionMetadataResponse, error)
 
+	// GetCloudProvidersWithResponse List the cloud providers
+	//
+	// Those that can be ordered from, and those where the service still runs something. Only the ones with `enabled: true` take orders.
+	// `page` and `size` are accepted and have no effect: the list is short and always whole.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers (the `GetCloudProviders` operationId).
+	GetCloudProvidersWithResponse(ctx context.Context, params *GetCloudProvidersParams, reqEditors ...RequestEditorFn) (*GetCloudProvidersResponse, error)
+
+	// GetCloudProviderRegionsWithResponse List the regions of a cloud provider and what fits into them now
+	//
+	// A region with `enabled: true` takes orders. Its `capacity` tells for each instance type which sizes still fit; none means
+	// that the region is full for the type. The figures are a few seconds old at most and promise nothing: the order itself decides.
+	// An unknown provider has no regions. `page` and `size` are accepted and have no effect.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions (the `GetCloudProviderRegions` operationId).
+	GetCloudProviderRegionsWithResponse(ctx context.Context, id ID, params *GetCloudProviderRegionsParams, reqEditors ...RequestEditorFn) (*GetCloudProviderRegionsResponse, error)
+
 	// GetErrorsWithResponse List the error codes
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2081,6 +2514,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/kafkas_mgmt/v1/errors/{id} (the `GetErrorByID` operationId).
 	GetErrorByIDWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*GetErrorByIDResponse, error)
+
+	// GetInstanceTypesByCloudProviderAndRegionWithResponse List the instance types of a region with their sizes and billing models
+	//
+	// What the service offers there, whoever asks and however much is left. A provider or region that takes no orders is error 30 or 31.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region} (the `GetInstanceTypesByCloudProviderAndRegion` operationId).
+	GetInstanceTypesByCloudProviderAndRegionWithResponse(ctx context.Context, cloudProvider string, cloudRegion string, reqEditors ...RequestEditorFn) (*GetInstanceTypesByCloudProviderAndRegionResponse, error)
 
 	// GetKafkasWithResponse List the Kafka instances of the organisation
 	//
@@ -2347,6 +2789,122 @@ func (r GetVersionMetadataResponse) ContentType() string {
 	return ""
 }
 
+// GetCloudProvidersResponse429Headers the declared response headers of an HTTP 429 response for GetCloudProviders
+type GetCloudProvidersResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetCloudProvidersResponse503Headers the declared response headers of an HTTP 503 response for GetCloudProviders
+type GetCloudProvidersResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetCloudProvidersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CloudProviderList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetCloudProvidersResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetCloudProvidersResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCloudProvidersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCloudProvidersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCloudProvidersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetCloudProviderRegionsResponse429Headers the declared response headers of an HTTP 429 response for GetCloudProviderRegions
+type GetCloudProviderRegionsResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetCloudProviderRegionsResponse503Headers the declared response headers of an HTTP 503 response for GetCloudProviderRegions
+type GetCloudProviderRegionsResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetCloudProviderRegionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CloudRegionList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetCloudProviderRegionsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetCloudProviderRegionsResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCloudProviderRegionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCloudProviderRegionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetCloudProviderRegionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetErrorsResponse429Headers the declared response headers of an HTTP 429 response for GetErrors
 type GetErrorsResponse429Headers struct {
 	RetryAfter string
@@ -2449,6 +3007,63 @@ func (r GetErrorByIDResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetErrorByIDResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetInstanceTypesByCloudProviderAndRegionResponse429Headers the declared response headers of an HTTP 429 response for GetInstanceTypesByCloudProviderAndRegion
+type GetInstanceTypesByCloudProviderAndRegionResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetInstanceTypesByCloudProviderAndRegionResponse503Headers the declared response headers of an HTTP 503 response for GetInstanceTypesByCloudProviderAndRegion
+type GetInstanceTypesByCloudProviderAndRegionResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetInstanceTypesByCloudProviderAndRegionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SupportedKafkaInstanceTypesList
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetInstanceTypesByCloudProviderAndRegionResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetInstanceTypesByCloudProviderAndRegionResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInstanceTypesByCloudProviderAndRegionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInstanceTypesByCloudProviderAndRegionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetInstanceTypesByCloudProviderAndRegionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3358,6 +3973,39 @@ func (c *ClientWithResponses) GetVersionMetadataWithResponse(ctx context.Context
 	return ParseGetVersionMetadataResponse(rsp)
 }
 
+// GetCloudProvidersWithResponse List the cloud providers
+//
+// Those that can be ordered from, and those where the service still runs something. Only the ones with `enabled: true` take orders.
+// `page` and `size` are accepted and have no effect: the list is short and always whole.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers (the `GetCloudProviders` operationId).
+func (c *ClientWithResponses) GetCloudProvidersWithResponse(ctx context.Context, params *GetCloudProvidersParams, reqEditors ...RequestEditorFn) (*GetCloudProvidersResponse, error) {
+	rsp, err := c.GetCloudProviders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCloudProvidersResponse(rsp)
+}
+
+// GetCloudProviderRegionsWithResponse List the regions of a cloud provider and what fits into them now
+//
+// A region with `enabled: true` takes orders. Its `capacity` tells for each instance type which sizes still fit; none means
+// that the region is full for the type. The figures are a few seconds old at most and promise nothing: the order itself decides.
+// An unknown provider has no regions. `page` and `size` are accepted and have no effect.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions (the `GetCloudProviderRegions` operationId).
+func (c *ClientWithResponses) GetCloudProviderRegionsWithResponse(ctx context.Context, id ID, params *GetCloudProviderRegionsParams, reqEditors ...RequestEditorFn) (*GetCloudProviderRegionsResponse, error) {
+	rsp, err := c.GetCloudProviderRegions(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCloudProviderRegionsResponse(rsp)
+}
+
 // GetErrorsWithResponse List the error codes
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3382,6 +4030,21 @@ func (c *ClientWithResponses) GetErrorByIDWithResponse(ctx context.Context, id I
 		return nil, err
 	}
 	return ParseGetErrorByIDResponse(rsp)
+}
+
+// GetInstanceTypesByCloudProviderAndRegionWithResponse List the instance types of a region with their sizes and billing models
+//
+// What the service offers there, whoever asks and however much is left. A provider or region that takes no orders is error 30 or 31.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region} (the `GetInstanceTypesByCloudProviderAndRegion` operationId).
+func (c *ClientWithResponses) GetInstanceTypesByCloudProviderAndRegionWithResponse(ctx context.Context, cloudProvider string, cloudRegion string, reqEditors ...RequestEditorFn) (*GetInstanceTypesByCloudProviderAndRegionResponse, error) {
+	rsp, err := c.GetInstanceTypesByCloudProviderAndRegion(ctx, cloudProvider, cloudRegion, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInstanceTypesByCloudProviderAndRegionResponse(rsp)
 }
 
 // GetKafkasWithResponse List the Kafka instances of the organisation
@@ -3804,6 +4467,195 @@ func ParseGetVersionMetadataResponse(rsp *http.Response) (*GetVersionMetadataRes
 	return response, nil
 }
 
+// ParseGetCloudProvidersResponse parses an HTTP response from a GetCloudProvidersWithResponse call
+func ParseGetCloudProvidersResponse(rsp *http.Response) (*GetCloudProvidersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCloudProvidersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CloudProviderList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetCloudProvidersResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetCloudProvidersResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetCloudProviderRegionsResponse parses an HTTP response from a GetCloudProviderRegionsWithResponse call
+func ParseGetCloudProviderRegionsResponse(rsp *http.Response) (*GetCloudProviderRegionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCloudProviderRegionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CloudRegionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetCloudProviderRegionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetCloudProviderRegionsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetErrorsResponse parses an HTTP response from a GetErrorsWithResponse call
 func ParseGetErrorsResponse(rsp *http.Response) (*GetErrorsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3952,6 +4804,97 @@ func ParseGetErrorByIDResponse(rsp *http.Response) (*GetErrorByIDResponse, error
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetErrorByIDResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetInstanceTypesByCloudProviderAndRegionResponse parses an HTTP response from a GetInstanceTypesByCloudProviderAndRegionWithResponse call
+func ParseGetInstanceTypesByCloudProviderAndRegionResponse(rsp *http.Response) (*GetInstanceTypesByCloudProviderAndRegionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInstanceTypesByCloudProviderAndRegionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SupportedKafkaInstanceTypesList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetInstanceTypesByCloudProviderAndRegionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetInstanceTypesByCloudProviderAndRegionResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -5395,12 +6338,21 @@ type ServerInterface interface {
 	// GetVersionMetadata Which collections has this version
 	// (GET /api/kafkas_mgmt/v1)
 	GetVersionMetadata(w http.ResponseWriter, r *http.Request)
+	// GetCloudProviders List the cloud providers
+	// (GET /api/kafkas_mgmt/v1/cloud_providers)
+	GetCloudProviders(w http.ResponseWriter, r *http.Request, params GetCloudProvidersParams)
+	// GetCloudProviderRegions List the regions of a cloud provider and what fits into them now
+	// (GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions)
+	GetCloudProviderRegions(w http.ResponseWriter, r *http.Request, id ID, params GetCloudProviderRegionsParams)
 	// GetErrors List the error codes
 	// (GET /api/kafkas_mgmt/v1/errors)
 	GetErrors(w http.ResponseWriter, r *http.Request, params GetErrorsParams)
 	// GetErrorByID Look up one error code
 	// (GET /api/kafkas_mgmt/v1/errors/{id})
 	GetErrorByID(w http.ResponseWriter, r *http.Request, id ID)
+	// GetInstanceTypesByCloudProviderAndRegion List the instance types of a region with their sizes and billing models
+	// (GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region})
+	GetInstanceTypesByCloudProviderAndRegion(w http.ResponseWriter, r *http.Request, cloudProvider string, cloudRegion string)
 	// GetKafkas List the Kafka instances of the organisation
 	// (GET /api/kafkas_mgmt/v1/kafkas)
 	GetKafkas(w http.ResponseWriter, r *http.Request, params GetKafkasParams)
@@ -5485,6 +6437,107 @@ func (siw *ServerInterfaceWrapper) GetVersionMetadata(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// GetCloudProviders operation middleware
+func (siw *ServerInterfaceWrapper) GetCloudProviders(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCloudProvidersParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCloudProviders(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCloudProviderRegions operation middleware
+func (siw *ServerInterfaceWrapper) GetCloudProviderRegions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCloudProviderRegionsParams
+
+	// ------------- Optional query parameter "page" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page", r.URL.Query(), &params.Page, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCloudProviderRegions(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetErrors operation middleware
 func (siw *ServerInterfaceWrapper) GetErrors(w http.ResponseWriter, r *http.Request) {
 
@@ -5548,6 +6601,41 @@ func (siw *ServerInterfaceWrapper) GetErrorByID(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetErrorByID(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetInstanceTypesByCloudProviderAndRegion operation middleware
+func (siw *ServerInterfaceWrapper) GetInstanceTypesByCloudProviderAndRegion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "cloud_provider" -------------
+	var cloudProvider string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cloud_provider", mux.Vars(r)["cloud_provider"], &cloudProvider, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cloud_provider", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "cloud_region" -------------
+	var cloudRegion string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "cloud_region", mux.Vars(r)["cloud_region"], &cloudRegion, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cloud_region", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetInstanceTypesByCloudProviderAndRegion(w, r, cloudProvider, cloudRegion)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6270,6 +7358,12 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/service_accounts/{id}/reset_credentials", wrapper.ResetServiceAccountCreds).Methods(http.MethodPost)
 
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers", wrapper.GetCloudProviders).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers/{id}/regions", wrapper.GetCloudProviderRegions).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region}", wrapper.GetInstanceTypesByCloudProviderAndRegion).Methods(http.MethodGet)
+
 	return r
 }
 
@@ -6463,6 +7557,237 @@ func (response GetVersionMetadata503JSONResponse) VisitGetVersionMetadataRespons
 	return err
 }
 
+type GetCloudProvidersRequestObject struct {
+	Params GetCloudProvidersParams
+}
+
+type GetCloudProvidersResponseObject interface {
+	VisitGetCloudProvidersResponse(w http.ResponseWriter) error
+}
+
+type GetCloudProviders200JSONResponse CloudProviderList
+
+func (response GetCloudProviders200JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetCloudProviders400JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetCloudProviders401JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCloudProviders403JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetCloudProviders429JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetCloudProviders500JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviders503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetCloudProviders503JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegionsRequestObject struct {
+	ID     ID `json:"id"`
+	Params GetCloudProviderRegionsParams
+}
+
+type GetCloudProviderRegionsResponseObject interface {
+	VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error
+}
+
+type GetCloudProviderRegions200JSONResponse CloudRegionList
+
+func (response GetCloudProviderRegions200JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetCloudProviderRegions400JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetCloudProviderRegions401JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetCloudProviderRegions403JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetCloudProviderRegions404JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetCloudProviderRegions429JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetCloudProviderRegions500JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCloudProviderRegions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetCloudProviderRegions503JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetErrorsRequestObject struct {
 	Params GetErrorsParams
 }
@@ -6625,6 +7950,115 @@ func (response GetErrorByID500JSONResponse) VisitGetErrorByIDResponse(w http.Res
 type GetErrorByID503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetErrorByID503JSONResponse) VisitGetErrorByIDResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegionRequestObject struct {
+	CloudProvider string `json:"cloud_provider"`
+	CloudRegion   string `json:"cloud_region"`
+}
+
+type GetInstanceTypesByCloudProviderAndRegionResponseObject interface {
+	VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error
+}
+
+type GetInstanceTypesByCloudProviderAndRegion200JSONResponse SupportedKafkaInstanceTypesList
+
+func (response GetInstanceTypesByCloudProviderAndRegion200JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion400JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion401JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion403JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion429JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion500JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion503JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8374,12 +9808,21 @@ type StrictServerInterface interface {
 	// GetVersionMetadata Which collections has this version
 	// (GET /api/kafkas_mgmt/v1)
 	GetVersionMetadata(ctx context.Context, request GetVersionMetadataRequestObject) (GetVersionMetadataResponseObject, error)
+	// GetCloudProviders List the cloud providers
+	// (GET /api/kafkas_mgmt/v1/cloud_providers)
+	GetCloudProviders(ctx context.Context, request GetCloudProvidersRequestObject) (GetCloudProvidersResponseObject, error)
+	// GetCloudProviderRegions List the regions of a cloud provider and what fits into them now
+	// (GET /api/kafkas_mgmt/v1/cloud_providers/{id}/regions)
+	GetCloudProviderRegions(ctx context.Context, request GetCloudProviderRegionsRequestObject) (GetCloudProviderRegionsResponseObject, error)
 	// GetErrors List the error codes
 	// (GET /api/kafkas_mgmt/v1/errors)
 	GetErrors(ctx context.Context, request GetErrorsRequestObject) (GetErrorsResponseObject, error)
 	// GetErrorByID Look up one error code
 	// (GET /api/kafkas_mgmt/v1/errors/{id})
 	GetErrorByID(ctx context.Context, request GetErrorByIDRequestObject) (GetErrorByIDResponseObject, error)
+	// GetInstanceTypesByCloudProviderAndRegion List the instance types of a region with their sizes and billing models
+	// (GET /api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region})
+	GetInstanceTypesByCloudProviderAndRegion(ctx context.Context, request GetInstanceTypesByCloudProviderAndRegionRequestObject) (GetInstanceTypesByCloudProviderAndRegionResponseObject, error)
 	// GetKafkas List the Kafka instances of the organisation
 	// (GET /api/kafkas_mgmt/v1/kafkas)
 	GetKafkas(ctx context.Context, request GetKafkasRequestObject) (GetKafkasResponseObject, error)
@@ -8514,6 +9957,59 @@ func (sh *strictHandler) GetVersionMetadata(w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// GetCloudProviders operation middleware
+func (sh *strictHandler) GetCloudProviders(w http.ResponseWriter, r *http.Request, params GetCloudProvidersParams) {
+	var request GetCloudProvidersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCloudProviders(ctx, request.(GetCloudProvidersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCloudProviders")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCloudProvidersResponseObject); ok {
+		if err := validResponse.VisitGetCloudProvidersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCloudProviderRegions operation middleware
+func (sh *strictHandler) GetCloudProviderRegions(w http.ResponseWriter, r *http.Request, id ID, params GetCloudProviderRegionsParams) {
+	var request GetCloudProviderRegionsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCloudProviderRegions(ctx, request.(GetCloudProviderRegionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCloudProviderRegions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetCloudProviderRegionsResponseObject); ok {
+		if err := validResponse.VisitGetCloudProviderRegionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetErrors operation middleware
 func (sh *strictHandler) GetErrors(w http.ResponseWriter, r *http.Request, params GetErrorsParams) {
 	var request GetErrorsRequestObject
@@ -8559,6 +10055,33 @@ func (sh *strictHandler) GetErrorByID(w http.ResponseWriter, r *http.Request, id
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetErrorByIDResponseObject); ok {
 		if err := validResponse.VisitGetErrorByIDResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetInstanceTypesByCloudProviderAndRegion operation middleware
+func (sh *strictHandler) GetInstanceTypesByCloudProviderAndRegion(w http.ResponseWriter, r *http.Request, cloudProvider string, cloudRegion string) {
+	var request GetInstanceTypesByCloudProviderAndRegionRequestObject
+
+	request.CloudProvider = cloudProvider
+	request.CloudRegion = cloudRegion
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInstanceTypesByCloudProviderAndRegion(ctx, request.(GetInstanceTypesByCloudProviderAndRegionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInstanceTypesByCloudProviderAndRegion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetInstanceTypesByCloudProviderAndRegionResponseObject); ok {
+		if err := validResponse.VisitGetInstanceTypesByCloudProviderAndRegionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
