@@ -30,14 +30,19 @@ func AgentYAML() []byte { return append([]byte(nil), agentYAML...) }
 
 // PublicJSON gives the document of the customer API as JSON. All callers share
 // the bytes: read them only.
-var PublicJSON = sync.OnceValue(func() json.RawMessage {
-	converted, err := toJSON(publicYAML)
+var PublicJSON = sync.OnceValue(func() json.RawMessage { return mustConvert(publicYAML) })
+
+// AgentJSON is PublicJSON for the document of the agent API.
+var AgentJSON = sync.OnceValue(func() json.RawMessage { return mustConvert(agentYAML) })
+
+func mustConvert(document []byte) json.RawMessage {
+	converted, err := toJSON(document)
 	if err != nil {
-		// The document is part of the binary and the tests convert it, so this is a broken build.
-		panic(fmt.Sprintf("converting the customer API's document: %v", err))
+		// The documents are part of the binary and the tests convert them, so this is a broken build.
+		panic(fmt.Sprintf("converting a document: %v", err))
 	}
 	return converted
-})
+}
 
 func toJSON(document []byte) (json.RawMessage, error) {
 	var tree any

@@ -30,16 +30,17 @@ var documents = map[string]struct {
 			"createKafka", "createServiceAccount", "deleteKafkaById", "deleteServiceAccountById", "federateMetrics",
 			"getApiMetadata", "getCloudProviderRegions", "getCloudProviders", "getErrorById", "getErrors",
 			"getInstanceTypesByCloudProviderAndRegion", "getKafkaById", "getKafkas", "getMetricsByInstantQuery",
-			"getMetricsByRangeQuery", "getOpenApi", "getServiceAccountById", "getServiceAccounts", "getSsoProviders",
-			"getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
+			"getMetricsByRangeQuery", "getOpenApi", "getOpenApiPage", "getOpenApiPageFile", "getServiceAccountById",
+			"getServiceAccounts", "getSsoProviders", "getVersionMetadata", "resetServiceAccountCreds", "updateKafkaById",
 		},
 		anonymous: []string{
-			"getApiMetadata", "getErrorById", "getErrors", "getOpenApi", "getSsoProviders", "getVersionMetadata",
+			"getApiMetadata", "getErrorById", "getErrors", "getOpenApi", "getOpenApiPage", "getOpenApiPageFile", "getSsoProviders",
+			"getVersionMetadata",
 		},
 	},
 	"agent": {
 		yaml:       openapi.AgentYAML(),
-		operations: []string{"getKafkaAgent", "getKafkas", "updateAgentClusterStatus", "updateKafkaClusterStatus"},
+		operations: []string{"getAgentOpenApi", "getKafkaAgent", "getKafkas", "updateAgentClusterStatus", "updateKafkaClusterStatus"},
 	},
 }
 

@@ -39,6 +39,8 @@ var rules = []Rule{
 	{http.MethodGet, root, "list-versions", Public, false},
 	{http.MethodGet, v1, "get-version", Public, false},
 	{http.MethodGet, v1 + "/openapi", "get-openapi", Public, false},
+	{http.MethodGet, v1 + "/openapi/ui", "get-openapi-page", Public, false},
+	{http.MethodGet, v1 + "/openapi/ui/{id}", "get-openapi-page-file", Public, false},
 	{http.MethodGet, v1 + "/errors", "list-errors", Public, false},
 	{http.MethodGet, v1 + "/errors/{id}", "get-error", Public, false},
 	{http.MethodGet, v1 + "/sso_providers", "get-sso-providers", Public, false},
@@ -64,6 +66,7 @@ var rules = []Rule{
 	{http.MethodPost, v1 + "/service_accounts/{id}/reset_credentials", "reset-service-accounts", User, false},
 
 	{http.MethodGet, agents, "get-dataplane-cluster-config", Agent, false},
+	{http.MethodGet, agents + "/openapi", "get-agent-openapi", Agent, false},
 	{http.MethodPut, agents + "/status", "update-dataplane-cluster-status", Agent, false},
 	{http.MethodGet, agents + "/kafkas", "list-dataplane-kafkas", Agent, false},
 	{http.MethodPut, agents + "/kafkas/status", "update-dataplane-kafka-status", Agent, false},

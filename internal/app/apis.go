@@ -13,6 +13,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog/cataloghttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster/clusterhttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/config"
+	"github.com/kas-fleet/kas-fleet-manager/internal/docshttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka/kafkahttp"
@@ -33,11 +34,13 @@ type publicServer struct {
 	*accountPublic
 	*metricsPublic
 	*catalogPublic
+	*docsPublic
 }
 
 type agentServer struct {
 	*kafkaAgent
 	*clusterAgent
+	*docshttp.Agent
 }
 
 // The rooms name their structs alike; an embedded field needs a name of its own.
@@ -48,6 +51,7 @@ type (
 	accountPublic struct{ *serviceaccounthttp.Public }
 	metricsPublic struct{ *metricsapihttp.Public }
 	catalogPublic struct{ *cataloghttp.Public }
+	docsPublic    struct{ *docshttp.Public }
 )
 
 var (
@@ -150,6 +154,9 @@ func (a *App) routePublic(router *mux.Router, errs *httpx.Errors) {
 		accountPublic: &accountPublic{serviceaccounthttp.New(a.domain.accounts, a.config.ServiceAccount.PageSize, a.ssoProvider())},
 		metricsPublic: &metricsPublic{metricsapihttp.New(a.domain.metrics)},
 		catalogPublic: &catalogPublic{cataloghttp.New(a.domain.market)},
+		docsPublic: &docsPublic{docshttp.NewPublic(docshttp.Settings{
+			Config: a.config.Docs, BasePath: errs.API.BasePath, Issuer: a.config.Access.TokenIssuer,
+		})},
 	}
 	strict := public.NewStrictHandlerWithOptions(server, nil, public.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
@@ -168,6 +175,7 @@ func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {
 	server := agentServer{
 		kafkaAgent:   &kafkaAgent{kafkas},
 		clusterAgent: &clusterAgent{clusterhttp.NewAgent(a.domain.clusters)},
+		Agent:        docshttp.NewAgent(),
 	}
 	strict := agent.NewStrictHandlerWithOptions(server, nil, agent.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,

@@ -21,6 +21,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/configfile"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/docshttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 	"github.com/kas-fleet/kas-fleet-manager/internal/lease"
@@ -41,6 +42,7 @@ type Config struct {
 	Lease          lease.Config
 	Reconcile      reconcile.Config
 	Access         access.Config
+	Docs           docshttp.Config
 	SSO            SSO
 	OCM            ocm.Config
 	Quota          quota.Config
@@ -74,6 +76,7 @@ func (c *Config) sections() []section {
 		{"Leader election", c.Lease.Flags, c.Lease.Validate},
 		{"Reconcilers", c.Reconcile.Flags, c.Reconcile.Validate},
 		{"Callers", c.Access.Flags, c.Access.Validate},
+		{"API documents", c.Docs.Flags, c.Docs.Validate},
 		{"SSO", c.SSO.Flags, c.SSO.Validate},
 		{"OCM", c.OCM.Flags, c.OCM.Validate},
 		{"Quota", c.Quota.Flags, c.Quota.Validate},

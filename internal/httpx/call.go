@@ -37,6 +37,12 @@ func OperationID(ctx context.Context) string {
 	return ""
 }
 
+// TakesGzip tells whether the reply to the request that the context belongs to may be packed with gzip.
+func TakesGzip(ctx context.Context) bool {
+	seen := callOf(ctx)
+	return seen != nil && seen.out.takesGzip
+}
+
 // A caller's own id goes to the log only in this shape.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,64}$`)
 

@@ -1,37 +1,24 @@
 // Package metadatahttp is the edge room of what the customer API tells about
-// itself: its versions, its document and its error codes.
+// itself: its versions and its error codes.
 //
-// It is not for anything that depends on the caller or the database: whoever has
-// no token yet starts here.
+// It is not for its documents (docshttp), nor for anything that depends on the
+// caller or the database: whoever has no token yet starts here.
 // Invariant: for one build of the program the replies are always the same.
 package metadatahttp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"path"
-	"strings"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
-	"github.com/kas-fleet/kas-fleet-manager/openapi"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
 
 // Public answers the operations of the customer API that describe it.
-type Public struct {
-	commit      string
-	documentTag string
-}
+type Public struct{ commit string }
 
 // New makes the handlers. The commit is the one that the program was built from.
-func New(commit string) *Public {
-	sum := sha256.Sum256(openapi.PublicJSON())
-	return &Public{
-		commit:      commit,
-		documentTag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
-	}
-}
+func New(commit string) *Public { return &Public{commit: commit} }
 
 // GetAPIMetadata lists the versions of the API.
 func (p *Public) GetAPIMetadata(
@@ -61,28 +48,4 @@ func (p *Public) version() public.VersionMetadata {
 			{ID: "cloud_providers", Kind: "CloudProviderList", Href: base + "/cloud_providers"},
 		},
 	}
-}
-
-// GetOpenAPI gives the API's document, or tells that the caller has it already.
-func (p *Public) GetOpenAPI(
-	_ context.Context, request public.GetOpenAPIRequestObject,
-) (public.GetOpenAPIResponseObject, error) {
-	if names(request.Params.IfNoneMatch, p.documentTag) {
-		return public.GetOpenAPI304Response{Headers: public.GetOpenAPI304ResponseHeaders{ETag: p.documentTag}}, nil
-	}
-	return public.GetOpenAPI200JSONResponse{
-		Body: openapi.PublicJSON(), Headers: public.GetOpenAPI200ResponseHeaders{ETag: p.documentTag},
-	}, nil
-}
-
-// names tells whether an If-None-Match header holds the tag. Proxies that
-// compress make tags weak, which is no reason to send the document again.
-func names(header, tag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {
-			return true
-		}
-	}
-	return false
 }

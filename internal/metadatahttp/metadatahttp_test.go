@@ -1,24 +1,20 @@
 package metadatahttp_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/metadatahttp"
-	"github.com/kas-fleet/kas-fleet-manager/openapi"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
 
@@ -137,29 +133,6 @@ func TestErrorPages(t *testing.T) {
 	}
 }
 
-func TestOpenAPIDocument(t *testing.T) {
-	t.Parallel()
-	reply := get(t, base+"/openapi")
-	require.Equal(t, http.StatusOK, reply.Code)
-	require.Equal(t, "application/json", reply.Header().Get("Content-Type"))
-	require.JSONEq(t, string(openapi.PublicJSON()), reply.Body.String())
-	doc, err := openapi3.NewLoader().LoadFromData(reply.Body.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, doc.Validate(context.Background()))
-
-	tag := reply.Header().Get("ETag")
-	require.Regexp(t, `^"[\w-]{16}"$`, tag)
-	for _, header := range []string{tag, "W/" + tag, `"older", ` + tag, "*"} {
-		again := get(t, base+"/openapi", "If-None-Match", header)
-		require.Equal(t, http.StatusNotModified, again.Code, header)
-		require.Equal(t, tag, again.Header().Get("ETag"))
-		require.Empty(t, again.Body.String())
-	}
-	for _, header := range []string{"", `"older"`, tag[:8]} {
-		require.Equal(t, http.StatusOK, get(t, base+"/openapi", "If-None-Match", header).Code, header)
-	}
-}
-
 // The generated client must understand what the generated server says.
 func TestGeneratedClient(t *testing.T) {
 	t.Parallel()
@@ -176,11 +149,4 @@ func TestGeneratedClient(t *testing.T) {
 	missing, err := client.GetErrorByIDWithResponse(t.Context(), "no/such")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNotFound, missing.StatusCode())
-
-	document, err := client.GetOpenAPI(t.Context(), &public.GetOpenAPIParams{})
-	require.NoError(t, err)
-	defer document.Body.Close()
-	_, err = io.Copy(io.Discard, document.Body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, document.StatusCode)
 }

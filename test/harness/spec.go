@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -105,13 +106,49 @@ func (s *specs) check(r *http.Request, reply Response) error {
 		}
 		return nil
 	}
+	if err := checkContent(route.Operation, reply); err != nil {
+		return err
+	}
 	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
 		Status:                 reply.Status,
 		Header:                 reply.Header,
 		Body:                   io.NopCloser(bytes.NewReader(reply.Body)),
-		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+		Options: &openapi3filter.Options{
+			IncludeResponseStatus: true, MultiError: true,
+			// What is no JSON has no structure to validate.
+			ExcludeResponseBody: kindOf(reply) != "application/json",
+		},
 	})
+}
+
+// checkContent demands a body where one is promised, of a promised type, and none elsewhere.
+func checkContent(operation *openapi3.Operation, reply Response) error {
+	promised := operation.Responses.Status(reply.Status)
+	if promised == nil {
+		return nil // the validation tells
+	}
+	content := promised.Value.Content
+	switch {
+	case len(content) == 0 && len(reply.Body) > 0:
+		return fmt.Errorf("%d has no body, this one has %d bytes", reply.Status, len(reply.Body))
+	case len(content) == 0:
+		return nil
+	case len(reply.Body) == 0:
+		return fmt.Errorf("%d has a body, this one is empty", reply.Status)
+	case content[kindOf(reply)] == nil: // not Get, which takes ranges of types too
+		return fmt.Errorf("%d is not promised as %q", reply.Status, kindOf(reply))
+	}
+	return nil
+}
+
+// kindOf gives the media type of a reply without its parameters.
+func kindOf(reply Response) string {
+	kind, _, err := mime.ParseMediaType(reply.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return kind
 }
 
 func (s *spec) checkFault(reply Response, operation string) error {

@@ -112,8 +112,12 @@ var entries = map[string]entry{
 	"GET /api/kafkas_mgmt":                  open(""),
 	"GET /api/kafkas_mgmt/v1":               open(""),
 	"GET /api/kafkas_mgmt/v1/openapi":       open(""),
+	"GET /api/kafkas_mgmt/v1/openapi/ui":    open(""),
 	"GET /api/kafkas_mgmt/v1/errors":        open("page=1&size=3"),
 	"GET /api/kafkas_mgmt/v1/sso_providers": open(""),
+	"GET /api/kafkas_mgmt/v1/openapi/ui/{id}": {
+		object: "file", owner: answer{200, 0}, colleague: answer{200, 0}, admin: answer{200, 0}, foreign: answer{200, 0}, missing: answer{404, 7},
+	},
 	"GET /api/kafkas_mgmt/v1/errors/{id}": {
 		object: "error", owner: answer{200, 0}, colleague: answer{200, 0}, admin: answer{200, 0}, foreign: answer{200, 0}, missing: answer{404, 7},
 	},
@@ -157,6 +161,7 @@ var entries = map[string]entry{
 	},
 
 	"GET /api/kafkas_mgmt/v1/agent-clusters/{id}":               ofAgents("", 200),
+	"GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi":       ofAgents("", 200),
 	"PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/status":        ofAgents(`{"conditions":[]}`, 204),
 	"GET /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas":        ofAgents("", 200),
 	"PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status": ofAgents(`{}`, 200),

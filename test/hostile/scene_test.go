@@ -52,6 +52,7 @@ func setScene(t *testing.T) scene {
 	s := scene{World: world(t), objects: map[string]object{
 		// What customers may choose is the same for all, and nothing of anybody.
 		"provider": {existing: "aws", deleted: "moon", random: "sun"},
+		"file":     {existing: "page.js", deleted: "page.go", random: "none.js"},
 		"region":   {existing: "us-east-1", deleted: "sea", random: "sky"},
 		"error":    {existing: "7", deleted: "999", random: "998"},
 		"cluster":  {existing: harness.ClusterOne, deleted: clusterGone, random: "1sandbox0000000000000000000000zz"},

@@ -65,7 +65,7 @@ func (a *Agent) GetKafkas(ctx context.Context, r agent.GetKafkasRequestObject) (
 			return nil, err
 		}
 		if etag := a.etag(mark); httpx.SameTag(r.Params.IfNoneMatch, etag) {
-			return agent.GetKafkas304Response{Headers: agent.GetKafkas304ResponseHeaders{ETag: etag}}, nil
+			return agent.GetKafkas304Response{Headers: agent.NotModifiedResponseHeaders{ETag: etag}}, nil
 		}
 	}
 	// The stamps are read before the rows: a change in between makes the mark too

@@ -266,6 +266,9 @@ type ManagedKafkaVersions struct {
 	Strimzi  string `json:"strimzi,omitempty"`
 }
 
+// OpenAPIDocument A document of the OpenAPI Specification 3.0
+type OpenAPIDocument = json.RawMessage
+
 // StatusCondition defines model for StatusCondition.
 type StatusCondition struct {
 	LastTransitionTime string `json:"lastTransitionTime,omitempty"`
@@ -303,6 +306,12 @@ type Unavailable = Error
 
 // GetKafkasParams defines parameters for GetKafkas.
 type GetKafkasParams struct {
+	// IfNoneMatch The `ETag` of the copy that the caller has; if it is still good the reply is 304 without a body
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// GetAgentOpenAPIParams defines parameters for GetAgentOpenAPI.
+type GetAgentOpenAPIParams struct {
 	// IfNoneMatch The `ETag` of the copy that the caller has; if it is still good the reply is 304 without a body
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty"`
 }
@@ -422,6 +431,11 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status (the `UpdateKafkaClusterStatus` operationId).
 	UpdateKafkaClusterStatus(ctx context.Context, id ID, body UpdateKafkaClusterStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetAgentOpenAPI This document as JSON
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi (the `GetAgentOpenAPI` operationId).
+	GetAgentOpenAPI(ctx context.Context, id ID, params *GetAgentOpenAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UpdateAgentClusterStatusWithBody Report the state of the cluster
 	//
 	// Takes any type of body and a specified content type.
@@ -502,6 +516,21 @@ func (c *Client) UpdateKafkaClusterStatusWithBody(ctx context.Context, id ID, co
 // Corresponds with PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status (the `UpdateKafkaClusterStatus` operationId).
 func (c *Client) UpdateKafkaClusterStatus(ctx context.Context, id ID, body UpdateKafkaClusterStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateKafkaClusterStatusRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAgentOpenAPI This document as JSON
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi (the `GetAgentOpenAPI` operationId).
+func (c *Client) GetAgentOpenAPI(ctx context.Context, id ID, params *GetAgentOpenAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAgentOpenAPIRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -674,6 +703,53 @@ func NewUpdateKafkaClusterStatusRequestWithBody(server string, id ID, contentTyp
 	return req, nil
 }
 
+// NewGetAgentOpenAPIRequest constructs an http.Request for the GetAgentOpenAPI method
+func NewGetAgentOpenAPIRequest(server string, id ID, params *GetAgentOpenAPIParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/agent-clusters/%s/openapi", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewUpdateAgentClusterStatusRequest calls the generic UpdateAgentClusterStatus builder with application/json body
 func NewUpdateAgentClusterStatusRequest(server string, id ID, body UpdateAgentClusterStatusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -803,6 +879,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status (the `UpdateKafkaClusterStatus` operationId).
 	UpdateKafkaClusterStatusWithResponse(ctx context.Context, id ID, body UpdateKafkaClusterStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKafkaClusterStatusResponse, error)
+
+	// GetAgentOpenAPIWithResponse This document as JSON
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi (the `GetAgentOpenAPI` operationId).
+	GetAgentOpenAPIWithResponse(ctx context.Context, id ID, params *GetAgentOpenAPIParams, reqEditors ...RequestEditorFn) (*GetAgentOpenAPIResponse, error)
 
 	// UpdateAgentClusterStatusWithBodyWithResponse Report the state of the cluster
 	//
@@ -1002,6 +1085,77 @@ func (r UpdateKafkaClusterStatusResponse) ContentType() string {
 	return ""
 }
 
+// GetAgentOpenAPIResponse200Headers the declared response headers of an HTTP 200 response for GetAgentOpenAPI
+type GetAgentOpenAPIResponse200Headers struct {
+	ETag string
+}
+
+// GetAgentOpenAPIResponse304Headers the declared response headers of an HTTP 304 response for GetAgentOpenAPI
+type GetAgentOpenAPIResponse304Headers struct {
+	ETag string
+}
+
+// GetAgentOpenAPIResponse429Headers the declared response headers of an HTTP 429 response for GetAgentOpenAPI
+type GetAgentOpenAPIResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetAgentOpenAPIResponse503Headers the declared response headers of an HTTP 503 response for GetAgentOpenAPI
+type GetAgentOpenAPIResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetAgentOpenAPIResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OpenAPIDocument
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthenticated
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetAgentOpenAPIResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetAgentOpenAPIResponse304Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAgentOpenAPIResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetAgentOpenAPIResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAgentOpenAPIResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAgentOpenAPIResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAgentOpenAPIResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UpdateAgentClusterStatusResponse429Headers the declared response headers of an HTTP 429 response for UpdateAgentClusterStatus
 type UpdateAgentClusterStatusResponse429Headers struct {
 	RetryAfter string
@@ -1118,6 +1272,19 @@ func (c *ClientWithResponses) UpdateKafkaClusterStatusWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParseUpdateKafkaClusterStatusResponse(rsp)
+}
+
+// GetAgentOpenAPIWithResponse This document as JSON
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi (the `GetAgentOpenAPI` operationId).
+func (c *ClientWithResponses) GetAgentOpenAPIWithResponse(ctx context.Context, id ID, params *GetAgentOpenAPIParams, reqEditors ...RequestEditorFn) (*GetAgentOpenAPIResponse, error) {
+	rsp, err := c.GetAgentOpenAPI(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAgentOpenAPIResponse(rsp)
 }
 
 // UpdateAgentClusterStatusWithBodyWithResponse Report the state of the cluster
@@ -1438,6 +1605,120 @@ func ParseUpdateKafkaClusterStatusResponse(rsp *http.Response) (*UpdateKafkaClus
 	return response, nil
 }
 
+// ParseGetAgentOpenAPIResponse parses an HTTP response from a GetAgentOpenAPIWithResponse call
+func ParseGetAgentOpenAPIResponse(rsp *http.Response) (*GetAgentOpenAPIResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAgentOpenAPIResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OpenAPIDocument
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetAgentOpenAPIResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetAgentOpenAPIResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetAgentOpenAPIResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetAgentOpenAPIResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseUpdateAgentClusterStatusResponse parses an HTTP response from a UpdateAgentClusterStatusWithResponse call
 func ParseUpdateAgentClusterStatusResponse(rsp *http.Response) (*UpdateAgentClusterStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1536,6 +1817,9 @@ type ServerInterface interface {
 	// UpdateKafkaClusterStatus Report the state of some or all Kafka instances
 	// (PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status)
 	UpdateKafkaClusterStatus(w http.ResponseWriter, r *http.Request, id ID)
+	// GetAgentOpenAPI This document as JSON
+	// (GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi)
+	GetAgentOpenAPI(w http.ResponseWriter, r *http.Request, id ID, params GetAgentOpenAPIParams)
 	// UpdateAgentClusterStatus Report the state of the cluster
 	// (PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/status)
 	UpdateAgentClusterStatus(w http.ResponseWriter, r *http.Request, id ID)
@@ -1643,6 +1927,56 @@ func (siw *ServerInterfaceWrapper) UpdateKafkaClusterStatus(w http.ResponseWrite
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.UpdateKafkaClusterStatus(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAgentOpenAPI operation middleware
+func (siw *ServerInterfaceWrapper) GetAgentOpenAPI(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAgentOpenAPIParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAgentOpenAPI(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1793,6 +2127,8 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/agent-clusters/{id}", wrapper.GetKafkaAgent).Methods(http.MethodGet)
 
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/agent-clusters/{id}/openapi", wrapper.GetAgentOpenAPI).Methods(http.MethodGet)
+
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/agent-clusters/{id}/status", wrapper.UpdateAgentClusterStatus).Methods(http.MethodPut)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas", wrapper.GetKafkas).Methods(http.MethodGet)
@@ -1807,6 +2143,13 @@ type BadRequestJSONResponse Error
 type InternalErrorJSONResponse Error
 
 type NotFoundJSONResponse Error
+
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
 
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter string
@@ -1967,13 +2310,7 @@ func (response GetKafkas200JSONResponse) VisitGetKafkasResponse(w http.ResponseW
 	return err
 }
 
-type GetKafkas304ResponseHeaders struct {
-	ETag string
-}
-
-type GetKafkas304Response struct {
-	Headers GetKafkas304ResponseHeaders
-}
+type GetKafkas304Response = NotModifiedResponse
 
 func (response GetKafkas304Response) VisitGetKafkasResponse(w http.ResponseWriter) error {
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
@@ -2170,6 +2507,131 @@ func (response UpdateKafkaClusterStatus503JSONResponse) VisitUpdateKafkaClusterS
 	return err
 }
 
+type GetAgentOpenAPIRequestObject struct {
+	ID     ID `json:"id"`
+	Params GetAgentOpenAPIParams
+}
+
+type GetAgentOpenAPIResponseObject interface {
+	VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error
+}
+
+type GetAgentOpenAPI200ResponseHeaders struct {
+	ETag string
+}
+
+type GetAgentOpenAPI200JSONResponse struct {
+	Body    OpenAPIDocument
+	Headers GetAgentOpenAPI200ResponseHeaders
+}
+
+func (response GetAgentOpenAPI200JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI304Response = NotModifiedResponse
+
+func (response GetAgentOpenAPI304Response) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetAgentOpenAPI400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetAgentOpenAPI400JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetAgentOpenAPI401JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAgentOpenAPI404JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetAgentOpenAPI429JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetAgentOpenAPI500JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAgentOpenAPI503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAgentOpenAPI503JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UpdateAgentClusterStatusRequestObject struct {
 	ID   ID `json:"id"`
 	Body *UpdateAgentClusterStatusJSONRequestBody
@@ -2284,6 +2746,9 @@ type StrictServerInterface interface {
 	// UpdateKafkaClusterStatus Report the state of some or all Kafka instances
 	// (PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status)
 	UpdateKafkaClusterStatus(ctx context.Context, request UpdateKafkaClusterStatusRequestObject) (UpdateKafkaClusterStatusResponseObject, error)
+	// GetAgentOpenAPI This document as JSON
+	// (GET /api/kafkas_mgmt/v1/agent-clusters/{id}/openapi)
+	GetAgentOpenAPI(ctx context.Context, request GetAgentOpenAPIRequestObject) (GetAgentOpenAPIResponseObject, error)
 	// UpdateAgentClusterStatus Report the state of the cluster
 	// (PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/status)
 	UpdateAgentClusterStatus(ctx context.Context, request UpdateAgentClusterStatusRequestObject) (UpdateAgentClusterStatusResponseObject, error)
@@ -2407,6 +2872,33 @@ func (sh *strictHandler) UpdateKafkaClusterStatus(w http.ResponseWriter, r *http
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpdateKafkaClusterStatusResponseObject); ok {
 		if err := validResponse.VisitUpdateKafkaClusterStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAgentOpenAPI operation middleware
+func (sh *strictHandler) GetAgentOpenAPI(w http.ResponseWriter, r *http.Request, id ID, params GetAgentOpenAPIParams) {
+	var request GetAgentOpenAPIRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAgentOpenAPI(ctx, request.(GetAgentOpenAPIRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAgentOpenAPI")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAgentOpenAPIResponseObject); ok {
+		if err := validResponse.VisitGetAgentOpenAPIResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -669,6 +669,18 @@ type GetOpenAPIParams struct {
 	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// GetOpenAPIPageParams defines parameters for GetOpenAPIPage.
+type GetOpenAPIPageParams struct {
+	// IfNoneMatch The `ETag` of the copy that the caller has; if it is still good the reply is 304 without a body
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// GetOpenAPIPageFileParams defines parameters for GetOpenAPIPageFile.
+type GetOpenAPIPageFileParams struct {
+	// IfNoneMatch The `ETag` of the copy that the caller has; if it is still good the reply is 304 without a body
+	IfNoneMatch IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // GetServiceAccountsParams defines parameters for GetServiceAccounts.
 type GetServiceAccountsParams struct {
 	// Page Which page to give, counted from 1, the default
@@ -894,6 +906,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/kafkas_mgmt/v1/openapi (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, params *GetOpenAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOpenAPIPage A page to read this document and to try its operations in a browser
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui (the `GetOpenAPIPage` operationId).
+	GetOpenAPIPage(ctx context.Context, params *GetOpenAPIPageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOpenAPIPageFile A file that the page is made of
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui/{id} (the `GetOpenAPIPageFile` operationId).
+	GetOpenAPIPageFile(ctx context.Context, id ID, params *GetOpenAPIPageFileParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetServiceAccounts List the service accounts of the organisation
 	//
@@ -1244,6 +1266,36 @@ func (c *Client) GetMetricsByRangeQuery(ctx context.Context, id ID, params *GetM
 // Corresponds with GET /api/kafkas_mgmt/v1/openapi (the `GetOpenAPI` operationId).
 func (c *Client) GetOpenAPI(ctx context.Context, params *GetOpenAPIParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOpenAPIRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOpenAPIPage A page to read this document and to try its operations in a browser
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui (the `GetOpenAPIPage` operationId).
+func (c *Client) GetOpenAPIPage(ctx context.Context, params *GetOpenAPIPageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenAPIPageRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOpenAPIPageFile A file that the page is made of
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui/{id} (the `GetOpenAPIPageFile` operationId).
+func (c *Client) GetOpenAPIPageFile(ctx context.Context, id ID, params *GetOpenAPIPageFileParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenAPIPageFileRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2183,6 +2235,93 @@ func NewGetOpenAPIRequest(server string, params *GetOpenAPIParams) (*http.Reques
 	return req, nil
 }
 
+// NewGetOpenAPIPageRequest constructs an http.Request for the GetOpenAPIPage method
+func NewGetOpenAPIPageRequest(server string, params *GetOpenAPIPageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/openapi/ui")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetOpenAPIPageFileRequest constructs an http.Request for the GetOpenAPIPageFile method
+func NewGetOpenAPIPageFileRequest(server string, id ID, params *GetOpenAPIPageFileParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/kafkas_mgmt/v1/openapi/ui/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-None-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetServiceAccountsRequest constructs an http.Request for the GetServiceAccounts method
 func NewGetServiceAccountsRequest(server string, params *GetServiceAccountsParams) (*http.Request, error) {
 	var err error
@@ -2624,6 +2763,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/kafkas_mgmt/v1/openapi (the `GetOpenAPI` operationId).
 	GetOpenAPIWithResponse(ctx context.Context, params *GetOpenAPIParams, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error)
+
+	// GetOpenAPIPageWithResponse A page to read this document and to try its operations in a browser
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui (the `GetOpenAPIPage` operationId).
+	GetOpenAPIPageWithResponse(ctx context.Context, params *GetOpenAPIPageParams, reqEditors ...RequestEditorFn) (*GetOpenAPIPageResponse, error)
+
+	// GetOpenAPIPageFileWithResponse A file that the page is made of
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui/{id} (the `GetOpenAPIPageFile` operationId).
+	GetOpenAPIPageFileWithResponse(ctx context.Context, id ID, params *GetOpenAPIPageFileParams, reqEditors ...RequestEditorFn) (*GetOpenAPIPageFileResponse, error)
 
 	// GetServiceAccountsWithResponse List the service accounts of the organisation
 	//
@@ -3605,6 +3758,138 @@ func (r GetOpenAPIResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenAPIPageResponse200Headers the declared response headers of an HTTP 200 response for GetOpenAPIPage
+type GetOpenAPIPageResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenAPIPageResponse304Headers the declared response headers of an HTTP 304 response for GetOpenAPIPage
+type GetOpenAPIPageResponse304Headers struct {
+	ETag string
+}
+
+// GetOpenAPIPageResponse429Headers the declared response headers of an HTTP 429 response for GetOpenAPIPage
+type GetOpenAPIPageResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetOpenAPIPageResponse503Headers the declared response headers of an HTTP 503 response for GetOpenAPIPage
+type GetOpenAPIPageResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetOpenAPIPageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenAPIPageResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenAPIPageResponse304Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetOpenAPIPageResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetOpenAPIPageResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOpenAPIPageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOpenAPIPageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOpenAPIPageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOpenAPIPageFileResponse200Headers the declared response headers of an HTTP 200 response for GetOpenAPIPageFile
+type GetOpenAPIPageFileResponse200Headers struct {
+	ETag string
+}
+
+// GetOpenAPIPageFileResponse304Headers the declared response headers of an HTTP 304 response for GetOpenAPIPageFile
+type GetOpenAPIPageFileResponse304Headers struct {
+	ETag string
+}
+
+// GetOpenAPIPageFileResponse429Headers the declared response headers of an HTTP 429 response for GetOpenAPIPageFile
+type GetOpenAPIPageFileResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetOpenAPIPageFileResponse503Headers the declared response headers of an HTTP 503 response for GetOpenAPIPageFile
+type GetOpenAPIPageFileResponse503Headers struct {
+	RetryAfter string
+}
+
+type GetOpenAPIPageFileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenAPIPageFileResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOpenAPIPageFileResponse304Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetOpenAPIPageFileResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetOpenAPIPageFileResponse503Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOpenAPIPageFileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOpenAPIPageFileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOpenAPIPageFileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetServiceAccountsResponse429Headers the declared response headers of an HTTP 429 response for GetServiceAccounts
 type GetServiceAccountsResponse429Headers struct {
 	RetryAfter string
@@ -4212,6 +4497,32 @@ func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseGetOpenAPIResponse(rsp)
+}
+
+// GetOpenAPIPageWithResponse A page to read this document and to try its operations in a browser
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui (the `GetOpenAPIPage` operationId).
+func (c *ClientWithResponses) GetOpenAPIPageWithResponse(ctx context.Context, params *GetOpenAPIPageParams, reqEditors ...RequestEditorFn) (*GetOpenAPIPageResponse, error) {
+	rsp, err := c.GetOpenAPIPage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOpenAPIPageResponse(rsp)
+}
+
+// GetOpenAPIPageFileWithResponse A file that the page is made of
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/kafkas_mgmt/v1/openapi/ui/{id} (the `GetOpenAPIPageFile` operationId).
+func (c *ClientWithResponses) GetOpenAPIPageFileWithResponse(ctx context.Context, id ID, params *GetOpenAPIPageFileParams, reqEditors ...RequestEditorFn) (*GetOpenAPIPageFileResponse, error) {
+	rsp, err := c.GetOpenAPIPageFile(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOpenAPIPageFileResponse(rsp)
 }
 
 // GetServiceAccountsWithResponse List the service accounts of the organisation
@@ -5781,6 +6092,199 @@ func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 	return response, nil
 }
 
+// ParseGetOpenAPIPageResponse parses an HTTP response from a GetOpenAPIPageWithResponse call
+func ParseGetOpenAPIPageResponse(rsp *http.Response) (*GetOpenAPIPageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOpenAPIPageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenAPIPageResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenAPIPageResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetOpenAPIPageResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetOpenAPIPageResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOpenAPIPageFileResponse parses an HTTP response from a GetOpenAPIPageFileWithResponse call
+func ParseGetOpenAPIPageFileResponse(rsp *http.Response) (*GetOpenAPIPageFileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOpenAPIPageFileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenAPIPageFileResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOpenAPIPageFileResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetOpenAPIPageFileResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetOpenAPIPageFileResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetServiceAccountsResponse parses an HTTP response from a GetServiceAccountsWithResponse call
 func ParseGetServiceAccountsResponse(rsp *http.Response) (*GetServiceAccountsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6380,6 +6884,12 @@ type ServerInterface interface {
 	// GetOpenAPI This document as JSON
 	// (GET /api/kafkas_mgmt/v1/openapi)
 	GetOpenAPI(w http.ResponseWriter, r *http.Request, params GetOpenAPIParams)
+	// GetOpenAPIPage A page to read this document and to try its operations in a browser
+	// (GET /api/kafkas_mgmt/v1/openapi/ui)
+	GetOpenAPIPage(w http.ResponseWriter, r *http.Request, params GetOpenAPIPageParams)
+	// GetOpenAPIPageFile A file that the page is made of
+	// (GET /api/kafkas_mgmt/v1/openapi/ui/{id})
+	GetOpenAPIPageFile(w http.ResponseWriter, r *http.Request, id ID, params GetOpenAPIPageFileParams)
 	// GetServiceAccounts List the service accounts of the organisation
 	// (GET /api/kafkas_mgmt/v1/service_accounts)
 	GetServiceAccounts(w http.ResponseWriter, r *http.Request, params GetServiceAccountsParams)
@@ -7042,6 +7552,97 @@ func (siw *ServerInterfaceWrapper) GetOpenAPI(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetOpenAPIPage operation middleware
+func (siw *ServerInterfaceWrapper) GetOpenAPIPage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenAPIPageParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOpenAPIPage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOpenAPIPageFile operation middleware
+func (siw *ServerInterfaceWrapper) GetOpenAPIPageFile(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id ID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", mux.Vars(r)["id"], &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOpenAPIPageFileParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOpenAPIPageFile(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetServiceAccounts operation middleware
 func (siw *ServerInterfaceWrapper) GetServiceAccounts(w http.ResponseWriter, r *http.Request) {
 
@@ -7326,6 +7927,10 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi", wrapper.GetOpenAPI).Methods(http.MethodGet)
 
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui", wrapper.GetOpenAPIPage).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui/{id}", wrapper.GetOpenAPIPageFile).Methods(http.MethodGet)
+
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/errors", wrapper.GetErrors).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/errors/{id}", wrapper.GetErrorByID).Methods(http.MethodGet)
@@ -7378,6 +7983,13 @@ type GoneJSONResponse Error
 type InternalErrorJSONResponse Error
 
 type NotFoundJSONResponse Error
+
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
 
 type TooManyRequestsResponseHeaders struct {
 	RetryAfter string
@@ -9073,13 +9685,7 @@ func (response GetOpenAPI200JSONResponse) VisitGetOpenAPIResponse(w http.Respons
 	return err
 }
 
-type GetOpenAPI304ResponseHeaders struct {
-	ETag string
-}
-
-type GetOpenAPI304Response struct {
-	Headers GetOpenAPI304ResponseHeaders
-}
+type GetOpenAPI304Response = NotModifiedResponse
 
 func (response GetOpenAPI304Response) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
@@ -9133,6 +9739,287 @@ func (response GetOpenAPI500JSONResponse) VisitGetOpenAPIResponse(w http.Respons
 type GetOpenAPI503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response GetOpenAPI503JSONResponse) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageRequestObject struct {
+	Params GetOpenAPIPageParams
+}
+
+type GetOpenAPIPageResponseObject interface {
+	VisitGetOpenAPIPageResponse(w http.ResponseWriter) error
+}
+
+type GetOpenAPIPage200ResponseHeaders struct {
+	ETag string
+}
+
+type GetOpenAPIPage200TextHTMLResponse struct {
+	Body          io.Reader
+	Headers       GetOpenAPIPage200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOpenAPIPage200TextHTMLResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOpenAPIPage304Response = NotModifiedResponse
+
+func (response GetOpenAPIPage304Response) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetOpenAPIPage400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetOpenAPIPage400JSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPage429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetOpenAPIPage429JSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPage500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetOpenAPIPage500JSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPage503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetOpenAPIPage503JSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageFileRequestObject struct {
+	ID     ID `json:"id"`
+	Params GetOpenAPIPageFileParams
+}
+
+type GetOpenAPIPageFileResponseObject interface {
+	VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error
+}
+
+type GetOpenAPIPageFile200ResponseHeaders struct {
+	ETag string
+}
+
+type GetOpenAPIPageFile200ImagePngResponse struct {
+	Body          io.Reader
+	Headers       GetOpenAPIPageFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOpenAPIPageFile200ImagePngResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOpenAPIPageFile200TextCSSResponse struct {
+	Body          io.Reader
+	Headers       GetOpenAPIPageFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOpenAPIPageFile200TextCSSResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/css")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOpenAPIPageFile200TextHTMLResponse struct {
+	Body          io.Reader
+	Headers       GetOpenAPIPageFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOpenAPIPageFile200TextHTMLResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOpenAPIPageFile200TextJavascriptResponse struct {
+	Body          io.Reader
+	Headers       GetOpenAPIPageFile200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetOpenAPIPageFile200TextJavascriptResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/javascript")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetOpenAPIPageFile304Response = NotModifiedResponse
+
+func (response GetOpenAPIPageFile304Response) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetOpenAPIPageFile400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetOpenAPIPageFile400JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageFile404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetOpenAPIPageFile404JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageFile429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetOpenAPIPageFile429JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageFile500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetOpenAPIPageFile500JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOpenAPIPageFile503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetOpenAPIPageFile503JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9850,6 +10737,12 @@ type StrictServerInterface interface {
 	// GetOpenAPI This document as JSON
 	// (GET /api/kafkas_mgmt/v1/openapi)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
+	// GetOpenAPIPage A page to read this document and to try its operations in a browser
+	// (GET /api/kafkas_mgmt/v1/openapi/ui)
+	GetOpenAPIPage(ctx context.Context, request GetOpenAPIPageRequestObject) (GetOpenAPIPageResponseObject, error)
+	// GetOpenAPIPageFile A file that the page is made of
+	// (GET /api/kafkas_mgmt/v1/openapi/ui/{id})
+	GetOpenAPIPageFile(ctx context.Context, request GetOpenAPIPageFileRequestObject) (GetOpenAPIPageFileResponseObject, error)
 	// GetServiceAccounts List the service accounts of the organisation
 	// (GET /api/kafkas_mgmt/v1/service_accounts)
 	GetServiceAccounts(ctx context.Context, request GetServiceAccountsRequestObject) (GetServiceAccountsResponseObject, error)
@@ -10333,6 +11226,59 @@ func (sh *strictHandler) GetOpenAPI(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetOpenAPIResponseObject); ok {
 		if err := validResponse.VisitGetOpenAPIResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOpenAPIPage operation middleware
+func (sh *strictHandler) GetOpenAPIPage(w http.ResponseWriter, r *http.Request, params GetOpenAPIPageParams) {
+	var request GetOpenAPIPageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOpenAPIPage(ctx, request.(GetOpenAPIPageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOpenAPIPage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOpenAPIPageResponseObject); ok {
+		if err := validResponse.VisitGetOpenAPIPageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOpenAPIPageFile operation middleware
+func (sh *strictHandler) GetOpenAPIPageFile(w http.ResponseWriter, r *http.Request, id ID, params GetOpenAPIPageFileParams) {
+	var request GetOpenAPIPageFileRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOpenAPIPageFile(ctx, request.(GetOpenAPIPageFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOpenAPIPageFile")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOpenAPIPageFileResponseObject); ok {
+		if err := validResponse.VisitGetOpenAPIPageFileResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

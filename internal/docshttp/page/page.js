@@ -1,0 +1,67 @@
+'use strict';
+
+// Shows the documents with Swagger UI. A token stays in the memory of this page:
+// it is gone with a reload, and goes nowhere but to this service.
+(() => {
+  const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
+  const base = told('api-base');
+  const client = told('login-client');
+  const agentsDocument = `${base}/agent-clusters/-/openapi`;
+  let page;
+
+  // token gives what was entered or got by logging in, whichever came last.
+  const token = () => {
+    const authorized = page ? Object.values(page.authSelectors.authorized().toJS()) : [];
+    const last = authorized.at(-1);
+    return last && (last.token ? last.token.access_token : last.value);
+  };
+
+  // clusterOf reads which cluster's agent a token is. It is the service that checks it.
+  const clusterOf = (text) => {
+    try {
+      const claims = JSON.parse(atob(text.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
+      return claims.clientId.replace('kas-fleetshard-agent-', '');
+    } catch {
+      return '-';
+    }
+  };
+
+  const requestInterceptor = (request) => {
+    // Without it the exchange of a code for a token needs no preflight.
+    delete request.headers?.['X-Requested-With'];
+    const held = token();
+    if (request.loadSpec && held) {
+      request.headers = {...request.headers, Authorization: `Bearer ${held}`};
+      request.url = request.url.replace('/agent-clusters/-/', `/agent-clusters/${clusterOf(held)}/`);
+    }
+    return request;
+  };
+
+  page = SwaggerUIBundle({
+    dom_id: '#documents',
+    urls: [
+      {name: 'For customers', url: `${base}/openapi`},
+      {name: 'For agents of data planes (authorize first)', url: agentsDocument},
+    ],
+    presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl],
+    layout: 'StandaloneLayout',
+    deepLinking: true,
+    displayRequestDuration: true,
+    filter: true,
+    docExpansion: 'list',
+    defaultModelsExpandDepth: 0,
+    persistAuthorization: false,
+    queryConfigEnabled: false,
+    validatorUrl: 'none',
+    oauth2RedirectUrl: `${location.origin}${base}/openapi/ui/callback.html`,
+    requestInterceptor,
+  });
+  if (client) {
+    page.initOAuth({
+      clientId: client,
+      scopes: 'openid',
+      usePkceWithAuthorizationCodeGrant: true,
+    });
+  }
+})();
