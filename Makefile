@@ -28,7 +28,7 @@ run: postgres prometheus build ## Keep the same world up until Ctrl-C; REPLICAS=
 
 ##@ Check it
 .PHONY: test
-test: postgres prometheus ## Run every test with the race detector
+test: postgres prometheus browser ## Run every test with the race detector
 	scripts/with-postgres go test -race -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: bench
@@ -69,8 +69,9 @@ verify: ## Check that the source is as it should be: fresh, formatted, linted, t
 	@echo "==> verified"
 
 .PHONY: lint
-lint: ## Run the linters
+lint: ## Run the linters, of the code and of the specifications
 	$(TOOL) golangci-lint run ./...
+	@scripts/lint-openapi
 
 ##@ Build it
 .PHONY: build
@@ -98,11 +99,15 @@ postgres: ## Install PostgreSQL's programs if they are missing (Debian: with apt
 prometheus: ## Unpack a Prometheus for the sandbox and the tests if there is none (Debian's package; nothing is installed)
 	@scripts/install-prometheus
 
+.PHONY: browser
+browser: ## Install Chromium for the tests of the pages if it is missing (Debian: with apt-get)
+	@scripts/install-browser
+
 .PHONY: clean
 clean: ## Remove what was built, and stop and remove the sandbox's databases
 	@go build -o bin/pgserver ./test/postgres/cmd/pgserver
 	@for state in $$(find .run -name server.json 2>/dev/null); do bin/pgserver remove --dir "$$(dirname "$$state")" || true; done
-	rm -rf bin .run
+	rm -rf bin .run tools/openapi-lint/node_modules
 
 .PHONY: help
 help: ## Explain the targets

@@ -28,8 +28,9 @@ type specs struct {
 }
 
 type spec struct {
-	router routers.Router
-	fault  *openapi3.Schema // of all error bodies
+	router  routers.Router
+	fault   *openapi3.Schema // of all error bodies
+	problem *openapi3.Schema // of those that were asked for as problems
 }
 
 // Reading the documents takes longer than a test may; they never change.
@@ -63,11 +64,11 @@ func readSpec(document []byte) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	fault := doc.Components.Schemas["Error"]
-	if fault == nil {
-		return nil, errors.New("no schema Error")
+	fault, problem := doc.Components.Schemas["Error"], doc.Components.Schemas["Problem"]
+	if fault == nil || problem == nil {
+		return nil, errors.New("no schema Error or Problem")
 	}
-	return &spec{router: router, fault: fault.Value}, nil
+	return &spec{router: router, fault: fault.Value, problem: problem.Value}, nil
 }
 
 // Check tells how a reply differs from what was promised for its request.
@@ -93,7 +94,7 @@ func (s *specs) check(r *http.Request, reply Response) error {
 		document = s.agent
 	}
 	if reply.Status >= http.StatusBadRequest {
-		if err := document.checkFault(reply, operation); err != nil {
+		if err := document.checkFault(r, reply, operation); err != nil {
 			return err
 		}
 	}
@@ -117,16 +118,21 @@ func (s *specs) check(r *http.Request, reply Response) error {
 		Options: &openapi3filter.Options{
 			IncludeResponseStatus: true, MultiError: true,
 			// What is no JSON has no structure to validate.
-			ExcludeResponseBody: kindOf(reply) != "application/json",
+			ExcludeResponseBody: kindOf(reply) != plainJSON,
 		},
 	})
 }
 
-// checkContent demands a body where one is promised, of a promised type, and none elsewhere.
+// checkContent demands the promised headers, a body where one is promised, of a promised type, and none elsewhere.
 func checkContent(operation *openapi3.Operation, reply Response) error {
 	promised := operation.Responses.Status(reply.Status)
 	if promised == nil {
 		return nil // the validation tells
+	}
+	for name, header := range promised.Value.Headers {
+		if header.Value.Required && reply.Header.Get(name) == "" { // the library looks at no 304
+			return fmt.Errorf("%d has the header %s, this one lacks it", reply.Status, name)
+		}
 	}
 	content := promised.Value.Content
 	switch {
@@ -151,8 +157,19 @@ func kindOf(reply Response) string {
 	return kind
 }
 
-func (s *spec) checkFault(reply Response, operation string) error {
-	if kind := reply.Header.Get("Content-Type"); kind != "application/json" {
+const (
+	plainJSON   = "application/json"
+	problemJSON = "application/problem+json"
+)
+
+// checkFault demands the catalogue's body. Only who names the type gets a problem:
+// the clients out there decode nothing else than plain JSON.
+func (s *spec) checkFault(r *http.Request, reply Response, operation string) error {
+	wanted, schema := plainJSON, s.fault
+	if strings.Contains(r.Header.Get("Accept"), problemJSON) {
+		wanted, schema = problemJSON, s.problem
+	}
+	if kind := reply.Header.Get("Content-Type"); kind != wanted {
 		return fmt.Errorf("an error has the type %q", kind)
 	}
 	var body map[string]any
@@ -162,7 +179,7 @@ func (s *spec) checkFault(reply Response, operation string) error {
 	if body["operation_id"] != operation {
 		return fmt.Errorf("the error's operation id is %v, the header's %s", body["operation_id"], operation)
 	}
-	return s.fault.VisitJSON(body)
+	return schema.VisitJSON(body)
 }
 
 // judge fails the test when a reply is not what was promised. It may run on any goroutine.

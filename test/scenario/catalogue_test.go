@@ -115,3 +115,18 @@ func TestTheCatalogueOfAnEmptyFleet(t *testing.T) {
 	golden(t, "cloud_providers_empty_fleet", h.As(harness.Mallory).Do(http.MethodGet, "/cloud_providers", nil).Must(200).Body)
 	golden(t, "regions_empty_fleet", h.As(harness.Mallory).Do(http.MethodGet, "/cloud_providers/aws/regions", nil).Must(200).Body)
 }
+
+// A poll that nothing happened to costs its client no body.
+func TestTheCatalogueIsSentOnce(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t, harness.Unequipped())
+	for _, path := range []string{"/cloud_providers", "/cloud_providers/aws/regions", "/instance_types/aws/us-east-1", "/openapi", "/openapi/ui", "/openapi/ui/swagger-ui.css"} {
+		first := h.As(harness.Alice).Do(http.MethodGet, path, nil).Must(200)
+		tag := first.Header.Get("ETag")
+		require.NotEmpty(t, tag, path)
+		h.As(harness.Bob).With("If-None-Match", tag).Do(http.MethodGet, path, nil).Must(304)
+		h.As(harness.Bob).With("If-None-Match", `"other"`).Do(http.MethodGet, path, nil).Must(200)
+	}
+	refused := h.As(harness.Alice).With("Accept", "application/problem+json").Do(http.MethodGet, "/instance_types/moon/sea", nil).MustFail(400, 30)
+	require.Equal(t, "application/problem+json", refused.Header.Get("Content-Type"))
+}
