@@ -34,6 +34,7 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		"--quota-type=" + s.QuotaType,
 		"--kafka-domain-name=" + kafkaZone,
 		"--enable-kafka-cname-registration=true",
+		"--api-docs-client-id=" + publicClient,
 		"--browser-url=" + address(p.Gateway) + "/",
 		"--jwks-allow-http=true",
 		"--token-issuer-url=" + address(p.SSO) + "/auth/realms/" + customerRealm,

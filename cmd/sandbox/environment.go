@@ -145,6 +145,7 @@ The world is up. Ctrl-C ends it.
 
   API              %[1]s          metrics  %[2]s/metrics   health  %[3]s/healthcheck
   gateway          %[4]s          SSO      %[5]s   sandbox admin  %[6]s
+  API page         %[1]s/api/kafkas_mgmt/v1/openapi/ui   log in with Authorize, or paste $USER_TOKEN there
   Kafka router     %[7]s     CA       %[8]s
   users            alice bob carol mallory dave eve nora; the password is the name
   logs             %[9]s

@@ -13,6 +13,9 @@ const (
 	adminRealm    = "rhoas-kafka-sre" // administrators
 )
 
+// publicClient is a client of the SSO that needs no secret, as pages and tools of people have it.
+const publicClient = "cloud-services"
+
 // The organisations.
 const (
 	mainOrg    = "13640203" // plenty of quota

@@ -159,7 +159,7 @@ func TestPolicyOfThePage(t *testing.T) {
 	for client, connect := range map[string]string{"": "'self'", "docs": "'self' https://sso.example"} {
 		for _, path := range []string{"", "/callback.html", "/page.js", "/swagger-ui-bundle.js"} {
 			reply := get(t, serve(t, client), base+"/openapi/ui"+path)
-			require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src "+connect+
+			require.Equal(t, "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src "+connect+
 				"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", reply.Header().Get("Content-Security-Policy"))
 			require.Equal(t, "nosniff", reply.Header().Get("X-Content-Type-Options"))
 			require.Equal(t, "no-referrer", reply.Header().Get("Referrer-Policy"))

@@ -105,6 +105,7 @@ func (w *World) values() map[string]string {
 		"sso-provider-type": w.o.provider, "mas-sso-base-url": w.SSO.url, "mas-sso-realm": Realm, "redhat-sso-base-url": w.SSO.url,
 		"ocm-base-url": w.OCM.url, "ams-base-url": w.AMS.url, "ocm-token-url": w.SSO.Issuer(UserRealm) + "/protocol/openid-connect/token",
 		"enable-kafka-cname-registration": "true", "kafka-domain-name": Domain, "aws-route53-endpoint-url": w.DNS.url,
+		"api-docs-client-id":                            "cloud-services",
 		"observability-red-hat-sso-token-refresher-url": w.Observatorium.url, "observability-red-hat-sso-tenant": "managedkafka",
 		"browser-url": "https://console.sandbox.test/kafkas/",
 		"quota-type":  "quota-management-list", "enable-instance-limit-control": "true", "max-allowed-instances": "1",

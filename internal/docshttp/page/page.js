@@ -37,6 +37,13 @@
     return request;
   };
 
+  // Choosing another document would forget the token with which it is to be read.
+  const keepToken = () => ({
+    statePlugins: {auth: {wrapActions: {
+      restoreAuthorization: (original) => (saved) => (Object.keys(saved.authorized).length > 0 ? original(saved) : undefined),
+    }}},
+  });
+
   page = SwaggerUIBundle({
     dom_id: '#documents',
     urls: [
@@ -44,7 +51,7 @@
       {name: 'For agents of data planes (authorize first)', url: agentsDocument},
     ],
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [SwaggerUIBundle.plugins.DownloadUrl],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken],
     layout: 'StandaloneLayout',
     deepLinking: true,
     displayRequestDuration: true,
