@@ -56,7 +56,7 @@ func Open(t *testing.T) *Browser {
 	case program == "":
 		t.Skip("SKIPPED: there is no Chromium; make browser installs it")
 	}
-	profile, err := os.MkdirTemp("", "browser-")
+	profile, err := os.MkdirTemp("", "browser-") //nolint:usetesting // children of the browser may write for a moment longer than it lives
 	if err != nil {
 		t.Fatal(err)
 	}
