@@ -81,7 +81,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 			who := access.From(ctx)
 			return who.Username, who.OrgID
 		},
-		Limits: limits, Caller: callerOf,
+		Limits: limits, Caller: a.callerOf,
 		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
 		Timeouts:   a.timeouts(),
@@ -91,17 +91,29 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 
 // callerOf names who a request counts for: agents by their client, customers by
 // their organisation.
-func callerOf(ctx context.Context, template string) httpx.Caller {
+func (a *App) callerOf(ctx context.Context, method, template string) httpx.Caller {
 	who := access.From(ctx)
 	if strings.HasPrefix(template, agentPaths) {
 		return httpx.Caller{Agent: true, Key: who.ClientID}
 	}
-	return httpx.Caller{Key: who.OrgID, Slow: strings.Contains(template, "/metrics/") || strings.HasPrefix(template, accountPaths)}
+	return httpx.Caller{Key: who.OrgID, Slow: a.waitsForUpstreams(method, template)}
+}
+
+// waitsForUpstreams tells what the named exceptions of the architecture are.
+func (a *App) waitsForUpstreams(method, template string) bool {
+	switch {
+	case strings.HasPrefix(template, accountPaths), strings.Contains(template, "/metrics/"):
+		return true
+	case method == http.MethodPost && template == orderPath:
+		return a.config.Quota.Type == quota.AMSType || a.config.Access.EnableTerms
+	}
+	return method == http.MethodPatch // a new owner is looked up
 }
 
 const (
 	agentPaths   = "/api/kafkas_mgmt/v1/agent-clusters/"
 	accountPaths = "/api/kafkas_mgmt/v1/service_accounts"
+	orderPath    = "/api/kafkas_mgmt/v1/kafkas"
 )
 
 // listRoutes names what a router serves: "GET /path/{id}", or "ANY /path" for a

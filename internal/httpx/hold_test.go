@@ -97,7 +97,7 @@ func TestASlowReaderKeepsNoPlace(t *testing.T) {
 	handler, err := httpx.NewHandler(httpx.Options{
 		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil), Limits: limits,
 		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
-		Caller:    func(context.Context, string) httpx.Caller { return httpx.Caller{} },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{} },
 	})
 	require.NoError(t, err)
 	served := make(chan struct{}, 1)
@@ -183,7 +183,7 @@ func TestTheOthersAreServedWhileOneFloods(t *testing.T) {
 		Authorize: func(r *http.Request, _ string) (context.Context, error) {
 			return context.WithValue(r.Context(), org{}, r.Header.Get("Authorization")), nil
 		},
-		Caller: func(ctx context.Context, _ string) httpx.Caller {
+		Caller: func(ctx context.Context, _, _ string) httpx.Caller {
 			key, _ := ctx.Value(org{}).(string)
 			return httpx.Caller{Key: key}
 		},

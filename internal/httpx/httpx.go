@@ -49,7 +49,7 @@ type Options struct {
 	// Limits is how much one caller may ask for; nil bounds nobody. Caller names who a
 	// request counts for, from the context of Authorize.
 	Limits *Limits
-	Caller func(ctx context.Context, template string) Caller
+	Caller func(ctx context.Context, method, template string) Caller
 
 	Metrics *Metrics
 	Actions map[string]string // "GET <template>" → name of the action in the access log
@@ -180,7 +180,7 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c.Limits != nil {
-		leave, err := c.Limits.enter(ctx, r.Method, c.Caller(ctx, target.template))
+		leave, err := c.Limits.enter(ctx, r.Method, c.Caller(ctx, r.Method, target.template))
 		if err != nil {
 			c.Errors.WriteError(w, r, err)
 			return
