@@ -80,7 +80,7 @@ func TestConfigPrint(t *testing.T) {
 
 func TestConfigValidateTellsEverything(t *testing.T) {
 	t.Parallel()
-	got := call(t, nil, "config", "validate", "--quota-type=ams", "--log-level=loud", "--db-host-file="+filepath.Join(t.TempDir(), "none"))
+	got := call(t, nil, "config", "validate", "--quota-type=none", "--log-level=loud", "--db-host-file="+filepath.Join(t.TempDir(), "none"))
 	require.Equal(t, exitUsage, got.code)
 	for _, want := range []string{"error: quota-type: ", "error: log-level: ", "error: db-host-file: "} {
 		require.Contains(t, got.err, want)
