@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/gateway"
 )
 
 const adminIndex = `The sandbox's own routes. SERVICE is one of sso, ocm, ams, route53, observatorium.
@@ -50,9 +51,9 @@ func (d *dataPlane) setMode(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		refuse(w, http.StatusBadRequest, err.Error())
+		gateway.Refuse(w, http.StatusBadRequest, err.Error())
 	case !d.behave(r.PathValue("cluster"), wanted):
-		refuse(w, http.StatusNotFound, "that cluster has no agent here")
+		gateway.Refuse(w, http.StatusNotFound, "that cluster has no agent here")
 	default:
 		show(w, wanted)
 	}
@@ -70,7 +71,7 @@ func resolve(w http.ResponseWriter, r *http.Request, u *upstreams, d *dataPlane)
 	host := r.URL.Query().Get("host")
 	ip, ok := u.Route53.Lookup(host)
 	if !ok {
-		refuse(w, http.StatusNotFound, "no such host: "+host)
+		gateway.Refuse(w, http.StatusNotFound, "no such host: "+host)
 		return
 	}
 	_, port, _ := strings.Cut(d.router.Addr(), ":")

@@ -138,7 +138,7 @@ func TestGatewayRoutes(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	handler := gateway(ports{
+	handler := frontDoor(ports{
 		OCM: portOf(t, echo(t, "ocm")), SSO: portOf(t, echo(t, "sso")),
 		// A replica that is down costs no request.
 		Replicas: []replicaPorts{{API: portOf(t, echo(t, "fleet"))}, {API: portOf(t, gone)}},

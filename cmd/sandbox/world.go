@@ -125,7 +125,7 @@ func (w *world) openOutside(ctx context.Context, c credentials) (err error) {
 		handler http.Handler
 	}{
 		{w.ports.SSO, u.ssoCalls}, {w.ports.OCM, u.redHat()}, {w.ports.Route53, u.dnsCalls},
-		{w.ports.Gateway, gateway(w.ports, u.SSO.UserToken)}, {w.ports.Admin, admin(u, w.plane)},
+		{w.ports.Gateway, frontDoor(w.ports, u.SSO.UserToken)}, {w.ports.Admin, admin(u, w.plane)},
 		{w.ports.Observatorium, u.metricsCalls}, {w.ports.Figures, w.plane.router.Figures()},
 	} {
 		stop, err := serve(ctx, one.port, one.handler)

@@ -181,7 +181,7 @@ func (w *World) openOutside() {
 			accounts = append(accounts, ams.Account{ID: p.AccountID, Username: p.Username, OrgExternalID: p.OrgID})
 		}
 	}
-	people := ams.New(ams.Options{Accounts: accounts})
+	people := ams.New(ams.Options{Accounts: accounts, Verify: func(token string) (string, error) { return identity.Whose(UserRealm, token) }})
 	w.AMS = &AMS{AMS: people}
 	w.AMS.Emulated, w.AMS.url = w.serve("ams", people.Handler())
 

@@ -1,6 +1,7 @@
 package sso
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -155,4 +156,20 @@ func (s *SSO) State() any {
 		state[r.name] = one
 	}
 	return state
+}
+
+// Whose names the user of a person's or a program's access token, for services that
+// take tokens of the realm.
+func (s *SSO) Whose(realm, token string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.realm(realm)
+	if err != nil {
+		return "", err
+	}
+	claims, ok := s.verify(r, token, bearer)
+	if name, _ := claims["preferred_username"].(string); ok && name != "" {
+		return name, nil
+	}
+	return "", errors.New("the token is none of the realm, or names no user")
 }
