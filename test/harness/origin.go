@@ -8,8 +8,8 @@ import (
 )
 
 // Origin gives the URL of the one origin with the layout of the public one, for
-// the public tools: the fleet manager, behind the world's own gateway, and the
-// services outside.
+// the public tools: all replicas of the fleet manager, and the services outside.
+// What comes through it is held against the specification, too.
 func (w *World) Origin() string {
 	w.t.Helper()
 	at := func(address string) *url.URL {
@@ -19,8 +19,10 @@ func (w *World) Origin() string {
 		}
 		return parsed
 	}
+	fleet := httptest.NewServer(w.gateway.proxy)
+	w.t.Cleanup(fleet.Close)
 	server := httptest.NewServer(origin.New(origin.Services{
-		Replicas: []*url.URL{at(w.gateway.url)}, Accounts: at(w.AMS.url), Clusters: at(w.OCM.url), SSO: at(w.SSO.url), Realm: UserRealm,
+		Replicas: []*url.URL{at(fleet.URL)}, Accounts: at(w.AMS.url), Clusters: at(w.OCM.url), SSO: at(w.SSO.url), Realm: UserRealm,
 		TokenOf: w.SSO.UserToken,
 	}))
 	w.t.Cleanup(server.Close)
