@@ -120,7 +120,7 @@ func law() []room {
 			packages("internal/app", "internal/config", "internal/db", "internal/db/migrations", "internal/log"), packages(cobra),
 			"exit codes, signals and output"},
 
-		{"world outside", packages("test/agent/...", "test/broker/...", "test/emulator/..."),
+		{"world outside", packages("test/agent/...", "test/broker/...", "test/compat/sdk", "test/emulator/..."),
 			packages("internal/clock", "internal/log", "test/broker/...", "test/emulator/..."), packages(anything),
 			"shares no code with what it stands against: a mistake on both sides would cancel out"},
 		{"sandbox and tests", packages("cmd/sandbox/...", "test/..."), packages(anything), packages(anything), "never shipped"},

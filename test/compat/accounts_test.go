@@ -73,15 +73,6 @@ func TestBothPathsLeadToTheRealm(t *testing.T) {
 	require.NoError(t, c.DeleteAccount(t.Context(), made.ID))
 }
 
-// fleetAccount is a service account as the fleet manager shows it.
-type fleetAccount struct {
-	ID       string `json:"id"`
-	Kind     string `json:"kind"`
-	Name     string `json:"name"`
-	ClientID string `json:"client_id"`
-	Secret   string `json:"client_secret"`
-}
-
 // TestTheAccountsOpenTheAPI: what the tools made logs in as a program of the organisation.
 func TestTheAccountsOpenTheAPI(t *testing.T) {
 	t.Parallel()

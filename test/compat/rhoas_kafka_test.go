@@ -127,3 +127,29 @@ func TestRhoasPrintsReasons(t *testing.T) {
 	_, err = newRhoas(t, h, harness.Nora).byID(made.ID)
 	require.ErrorContains(t, err, "KAFKAS-MGMT-15", "typed although it comes before all handlers")
 }
+
+// TestRhoasMeetsQuotaOfAccountsManagement: what the tool reads there before it orders
+// is what the order is judged by.
+func TestRhoasMeetsQuotaOfAccountsManagement(t *testing.T) {
+	t.Parallel()
+	h := newWorld(t, harness.AccountsQuota())
+	r := newRhoas(t, h, harness.Dave)
+	r.begin()
+	used := func() (consumed int32) {
+		me, err := r.api.CurrentAccount(t.Context())
+		require.NoError(t, err)
+		quotas, err := r.api.QuotaCost(t.Context(), me.Organisation.ID)
+		require.NoError(t, err)
+		return quotas[0].Consumed
+	}
+	require.Zero(t, used())
+	made, err := r.create(wish{name: "one", size: "x1", bypass: true})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, used())
+	_, err = r.create(wish{name: "two", size: "x1", billing: "standard", bypass: true})
+	require.EqualError(t, err, "no quota")
+	require.Equal(t, "ready", r.wait(made.ID).Status)
+	require.NoError(t, r.delete("one"))
+	h.WaitGone(made.ID)
+	require.Zero(t, used())
+}
