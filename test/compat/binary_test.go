@@ -79,6 +79,8 @@ func logIn(token, origin, sso string) step {
 // kafkaSteps are the life of an instance.
 func kafkaSteps(ready, listed, described, updated, deleted func(out string)) []step {
 	return []step{
+		{"kafka create --name checked --provider aws --region us-east-1 --size x1", nil}, // with all the tool's own checks
+		{"kafka delete --name checked -y", nil},
 		{"kafka create --name one --provider aws --region us-east-1 --bypass-checks --wait", ready},
 		{"kafka list -o json", listed},
 		{"kafka describe --name one -o json", described},
@@ -157,6 +159,8 @@ func TestTheDriverOfTheRealTool(t *testing.T) {
 	require.NoError(t, err)
 	const id = "5d4f5b0c-7c1c-4f8e-9d57-0a6c9a3b1e11"
 	require.Equal(t, strings.ReplaceAll(`login --token a.b.c --api-gateway http://gateway --auth-url http://sso/auth/realms/people --insecure 
+kafka create --name checked --provider aws --region us-east-1 --size x1 
+kafka delete --name checked -y 
 kafka create --name one --provider aws --region us-east-1 --bypass-checks --wait 
 kafka list -o json 
 kafka describe --name one -o json 
