@@ -149,11 +149,11 @@ func (g *Guard) Authorize(r *http.Request, template string) (context.Context, er
 	case rule.Audience == Agent:
 		return ctx, g.admitAgent(ctx, who, variable(template, r.URL.Path))
 	default:
-		return WithToken(ctx, log.Secret(token)), g.admitUser(ctx, who, rule)
+		return WithToken(ctx, log.Secret(token)), g.admitUser(who, rule)
 	}
 }
 
-func (g *Guard) admitUser(ctx context.Context, who caller, rule Rule) error {
+func (g *Guard) admitUser(who caller, rule Rule) error {
 	switch {
 	case !g.issuedFor(rule, who.Issuer), !meant(who.audiences, g.config.UserAudiences), who.OrgID == "", who.Username == "":
 		return unauthenticated("")
@@ -161,8 +161,16 @@ func (g *Guard) admitUser(ctx context.Context, who caller, rule Rule) error {
 		return apierr.Newf(apierr.Forbidden, "User '%s' is not permitted to use the service", who.Username)
 	case g.config.EnableAccessList && !g.allowed.Get()[who.OrgID]:
 		return apierr.New(apierr.UnderMaintenance, "")
-	case rule.Terms && g.config.EnableTerms:
-		return g.askTerms(ctx, who.Username)
+	}
+	return nil
+}
+
+// Admit asks what takes a remote call to find out: whether the caller that
+// Authorize put into the context has accepted the terms. Ask it when the caller has
+// its turn, since every call may take long.
+func (g *Guard) Admit(ctx context.Context, method, template string) error {
+	if rule, known := RuleFor(method, template); known && rule.Terms && g.config.EnableTerms {
+		return g.askTerms(ctx, From(ctx).Username)
 	}
 	return nil
 }

@@ -240,6 +240,9 @@ func (w *world) call(method, template, id, token string) (access.Identity, error
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	ctx, err := w.Authorize(r, template)
+	if err == nil {
+		err = w.Admit(ctx, method, template)
+	}
 	return access.From(ctx), err
 }
 

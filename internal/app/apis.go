@@ -76,7 +76,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 	}
 	limits := httpx.NewLimits(a.config.HTTP.Limits)
 	return httpx.NewHandler(httpx.Options{
-		Router: router, Errors: errs, Logger: a.logger, Authorize: a.domain.guard.Authorize,
+		Router: router, Errors: errs, Logger: a.logger, Authorize: a.domain.guard.Authorize, Admit: a.domain.guard.Admit,
 		Who: func(ctx context.Context) (user, org string) {
 			who := access.From(ctx)
 			return who.Username, who.OrgID

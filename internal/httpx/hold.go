@@ -30,16 +30,77 @@ func (s *shelf) give(b *bytes.Buffer) {
 	s.idle.Put(b)
 }
 
+// heldBudget bounds what all replies on their way hold, and what those of one
+// tenant do: a client need not read what it asked for. Beyond that a reply is sent
+// as it is made, in its caller's turn.
+type heldBudget struct {
+	mu       sync.Mutex
+	total    int
+	byTenant map[string]int
+}
+
+const (
+	heldInAll     = 64 << 20
+	heldPerTenant = 16 << 20
+	heldStep      = 64 << 10
+)
+
+func (b *heldBudget) take(tenant string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.total+heldStep > heldInAll || b.byTenant[tenant]+heldStep > heldPerTenant {
+		return false
+	}
+	if b.byTenant == nil {
+		b.byTenant = map[string]int{}
+	}
+	b.total += heldStep
+	b.byTenant[tenant] += heldStep
+	return true
+}
+
+func (b *heldBudget) give(tenant string, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total -= bytes
+	if b.byTenant[tenant] -= bytes; b.byTenant[tenant] == 0 {
+		delete(b.byTenant, tenant)
+	}
+}
+
+// afford makes room for so many bytes in the budget.
+func (p *reply) afford(bytes int) bool {
+	for p.granted < bytes {
+		if !p.budget.take(p.tenant) {
+			return false
+		}
+		p.granted += heldStep
+	}
+	return true
+}
+
+// repay ends what this reply holds of the budget.
+func (p *reply) repay() {
+	if p.granted > 0 {
+		p.budget.give(p.tenant, p.granted)
+		p.granted = 0
+	}
+}
+
 // keep takes over a part of the body, or tells that it has to be sent.
 func (p *reply) keep(b []byte) bool {
 	if !p.hold || p.committed || p.status != 0 && p.status != http.StatusOK {
 		return false
 	}
+	have := 0
+	if p.held != nil {
+		have = p.held.Len()
+	}
+	if have+len(b) > maxHeld || !p.afford(have+len(b)) {
+		return false
+	}
 	if p.held == nil {
 		p.held = p.shelf.take()
-	}
-	if p.held.Len()+len(b) > maxHeld {
-		return false
 	}
 	p.held.Write(b)
 	return true

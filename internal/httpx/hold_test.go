@@ -100,18 +100,81 @@ func TestASlowReaderKeepsNoPlace(t *testing.T) {
 		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{} },
 	})
 	require.NoError(t, err)
-	served := make(chan struct{}, 1)
-	slow := &unread{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), ends: make(chan struct{})}
+	slow, ended := newUnread(), make(chan struct{})
 	go func() {
 		handler.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), "GET", "/large", nil))
-		served <- struct{}{}
+		close(ended)
 	}()
-	<-slow.began
+	wait(t, slow.began)
 	quick := httptest.NewRecorder()
 	handler.ServeHTTP(quick, httptest.NewRequestWithContext(t.Context(), "GET", "/large", nil))
 	require.Equal(t, 200, quick.Code)
 	close(slow.ends)
-	<-served
+	wait(t, ended)
+}
+
+// What waits for slow readers is bounded: beyond that they wait in their own turn.
+func TestSlowReadersOfOneTenantHoldSoMuch(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 1_000_000)
+	errs := newErrors(io.Discard)
+	router := mux.NewRouter()
+	router.HandleFunc("/large", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) })
+	tenant := func(ctx context.Context, _, _ string) httpx.Caller {
+		key, _ := ctx.Value(tenantKey{}).(string)
+		return httpx.Caller{Key: key}
+	}
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 2, WritesInFlight: 1, Patience: 10 * time.Millisecond}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    tenant,
+	})
+	require.NoError(t, err)
+	get := func(w http.ResponseWriter, who string) {
+		ctx := context.WithValue(t.Context(), tenantKey{}, who)
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/large", nil))
+	}
+	var all sync.WaitGroup
+	var slow []*unread
+	began := 0
+	for range 40 {
+		one, over := newUnread(), make(chan struct{})
+		slow = append(slow, one)
+		all.Go(func() {
+			get(one, "flood")
+			close(over)
+		})
+		select {
+		case <-one.began:
+			began++
+		case <-over:
+			require.Equal(t, 429, one.Code)
+		}
+	}
+	require.InDelta(t, 16+2, began, 1, "16 MiB, and two turns")
+	calm := httptest.NewRecorder()
+	get(calm, "calm")
+	require.Equal(t, 200, calm.Code)
+	for _, one := range slow {
+		close(one.ends)
+	}
+	all.Wait()
+	after := httptest.NewRecorder()
+	get(after, "flood")
+	require.Equal(t, 200, after.Code)
+	require.NotEmpty(t, after.Header().Get("ETag"), "what was held is given back")
+}
+
+type tenantKey struct{}
+
+func wait(t *testing.T, came <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-came:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "it did not come")
+	}
 }
 
 // unread is a connection whose other end does not read.
@@ -119,10 +182,18 @@ type unread struct {
 	*httptest.ResponseRecorder
 
 	began, ends chan struct{}
+	first       sync.Once
+}
+
+func newUnread() *unread {
+	return &unread{ResponseRecorder: httptest.NewRecorder(), began: make(chan struct{}), ends: make(chan struct{})}
 }
 
 func (u *unread) Write(b []byte) (int, error) {
-	close(u.began)
+	if u.Code == 429 {
+		return u.ResponseRecorder.Write(b)
+	}
+	u.first.Do(func() { close(u.began) })
 	<-u.ends
 	return u.ResponseRecorder.Write(b)
 }

@@ -43,6 +43,9 @@ type Options struct {
 	// carries the identity. The template is empty when no route fits: then it
 	// checks the token only, so that a stranger learns nothing about the paths.
 	Authorize func(r *http.Request, template string) (context.Context, error)
+	// Admit checks what only a remote call can tell, when the caller has its turn; may
+	// be nil. The context is that of Authorize.
+	Admit func(ctx context.Context, method, template string) error
 	// Who names the caller for the access log, from the context of Authorize.
 	Who func(ctx context.Context) (user, org string)
 
@@ -67,6 +70,7 @@ type chain struct {
 	inner   http.Handler // CORS around dispatch
 	zippers zippers
 	shelf   shelf
+	budget  heldBudget
 }
 
 // NewHandler builds the chain, outermost first: operation id, access log,
@@ -94,6 +98,7 @@ func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = stripSlash(r).WithContext(ctx)
 	out.Header().Set(OperationIDHeader, seen.id)
 
+	defer out.repay()
 	aborted := c.guarded(out, r)
 	if !aborted {
 		out.finish()
@@ -179,14 +184,12 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		c.refusePath(w, r)
 		return
 	}
-	if c.Limits != nil {
-		leave, err := c.Limits.enter(ctx, r.Method, c.Caller(ctx, r.Method, target.template))
-		if err != nil {
-			c.Errors.WriteError(w, r, err)
-			return
-		}
-		defer leave()
+	leave, err := c.enter(ctx, seen, r.Method)
+	if err != nil {
+		c.Errors.WriteError(w, r, err)
+		return
 	}
+	defer leave()
 	if r, err = normaliseQuery(r, c.FirstValue); err != nil {
 		c.Errors.RequestError(w, r, err)
 		return
@@ -199,6 +202,25 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 	r = mux.SetURLVars(r, match.Vars)
 	r.Body = &singleValue{body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch}
 	match.Handler.ServeHTTP(w, r)
+}
+
+// enter waits for the caller's turn, and then asks what takes long to find out.
+func (c *chain) enter(ctx context.Context, seen *call, method string) (leave func(), err error) {
+	leave = func() {}
+	if c.Limits != nil {
+		by := c.Caller(ctx, method, seen.route.template)
+		seen.out.tenant = by.Key
+		if leave, err = c.Limits.enter(ctx, method, by); err != nil {
+			return nil, err
+		}
+	}
+	if c.Admit != nil {
+		if err := c.Admit(ctx, method, seen.route.template); err != nil {
+			leave()
+			return nil, err
+		}
+	}
+	return leave, nil
 }
 
 // refusePath answers for a path without route: 405 with the methods it has, or 404.

@@ -42,11 +42,15 @@ type reply struct {
 	asked string // If-None-Match
 	shelf *shelf
 	held  *bytes.Buffer
+
+	tenant  string // for whom it holds
+	budget  *heldBudget
+	granted int // bytes of the budget
 }
 
 func (c *chain) newReply(w http.ResponseWriter, r *http.Request) *reply {
 	return &reply{
-		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, asked: r.Header.Get("If-None-Match"),
+		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, budget: &c.budget, asked: r.Header.Get("If-None-Match"),
 		takesGzip: r.Method != http.MethodHead && accepts(r.Header.Get("Accept-Encoding"), "gzip"),
 	}
 }
