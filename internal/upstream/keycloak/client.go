@@ -194,7 +194,7 @@ func (a *Admin) credential(ctx context.Context, doing Step, id string,
 		return "", fmt.Errorf("%w: %w: the reply has none", doing, ErrUnavailable)
 	}
 	if !secretShape.MatchString(*reply.Value) {
-		return "", fmt.Errorf("%s: %w: the reply has none that can be used", doing, ErrUnavailable)
+		return "", fmt.Errorf("%w: %w: the reply has none that can be used", doing, ErrUnavailable)
 	}
 	return log.Secret(*reply.Value), nil
 }
