@@ -157,7 +157,7 @@ func (g *Guard) admitUser(who caller, rule Rule) error {
 	switch {
 	case !g.issuedFor(rule, who.Issuer), !meant(who.audiences, g.config.UserAudiences), who.OrgID == "", who.Username == "":
 		return unauthenticated("")
-	case g.denied.Get()[who.Username]:
+	case g.Denied(who.Username):
 		return apierr.Newf(apierr.Forbidden, "User '%s' is not permitted to use the service", who.Username)
 	case g.config.EnableAccessList && !g.allowed.Get()[who.OrgID]:
 		return apierr.New(apierr.UnderMaintenance, "")
@@ -174,6 +174,9 @@ func (g *Guard) Admit(ctx context.Context, method, template string) error {
 	}
 	return nil
 }
+
+// Denied tells whether a user is on the list of those who may not use the service.
+func (g *Guard) Denied(username string) bool { return g.denied.Get()[username] }
 
 // issuedFor tells whether tokens of an issuer may open a route for customers. The
 // realm of service accounts writes the organisation into their tokens; agents have

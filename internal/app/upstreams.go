@@ -87,7 +87,10 @@ func (a *App) lookUpAccount(ctx context.Context, username string) (kafka.Account
 	if err != nil || !found {
 		return kafka.Account{}, false, err
 	}
-	return kafka.Account{ID: account.ID, Username: account.Username, OrganisationID: account.OrgExternalID, Banned: account.Banned}, true, nil
+	return kafka.Account{
+		ID: account.ID, Username: account.Username, OrganisationID: account.OrgExternalID,
+		Banned: account.Banned || a.domain.guard.Denied(username), // who may not use the service cannot own a part of it
+	}, true, nil
 }
 
 // openReporter makes what learns of errors that somebody should look at.

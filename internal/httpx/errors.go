@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
@@ -72,15 +73,13 @@ func (e *Errors) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 const problemType = "application/problem+json"
 
-// wantsProblem tells whether the caller names the media type of RFC 9457. Wild
-// cards do not count: the generated clients decode application/json only.
+// wantsProblem tells whether the caller names the media type of RFC 9457, and likes
+// it as much as plain JSON at least. Wild cards do not count: the generated clients
+// decode application/json only.
 func wantsProblem(r *http.Request) bool {
-	for _, header := range r.Header.Values("Accept") {
-		if accepts(header, problemType) {
-			return true
-		}
-	}
-	return false
+	header := strings.Join(r.Header.Values("Accept"), ",")
+	wish := quality(header, problemType)
+	return wish > 0 && wish >= quality(header, "application/json")
 }
 
 // ResponseError fits the generated servers' hook for errors of handlers.

@@ -210,7 +210,7 @@ func TestProblemsForThoseWhoAskForThem(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, nil)
 	for accept, want := range map[string]bool{
-		"application/problem+json": true, "application/json, application/problem+json;q=0.5": true, "Application/Problem+JSON": true,
+		"application/problem+json": true, "application/json, application/problem+json": true, "application/json, application/problem+json;q=0.5": false, "application/problem+json, application/json;q=0.9": true, "Application/Problem+JSON": true,
 		"": false, "*/*": false, "application/*": false, "application/json": false, "application/problem+json;q=0": false, "application/problem+xml": false,
 	} {
 		got := e.send("GET", base+"/nothing", nil, "Accept", accept)

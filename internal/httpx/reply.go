@@ -51,7 +51,7 @@ type reply struct {
 func (c *chain) newReply(w http.ResponseWriter, r *http.Request) *reply {
 	return &reply{
 		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, budget: &c.budget, asked: r.Header.Get("If-None-Match"),
-		takesGzip: r.Method != http.MethodHead && accepts(r.Header.Get("Accept-Encoding"), "gzip"),
+		takesGzip: r.Method != http.MethodHead && quality(r.Header.Get("Accept-Encoding"), "gzip") > 0,
 	}
 }
 
@@ -148,8 +148,9 @@ func (p *reply) finish() {
 	}
 }
 
-// accepts reads a header like Accept: the value must be named, with a quality above 0.
-func accepts(header, value string) bool {
+// quality is how much a header like Accept likes a value that it must name; 0 is not
+// at all.
+func quality(header, value string) float64 {
 	for _, offer := range strings.Split(header, ",") {
 		name, params, _ := strings.Cut(offer, ";")
 		if !strings.EqualFold(strings.TrimSpace(name), value) {
@@ -158,13 +159,16 @@ func accepts(header, value string) bool {
 		for _, param := range strings.Split(params, ";") {
 			key, text, _ := strings.Cut(strings.TrimSpace(param), "=")
 			if strings.EqualFold(strings.TrimSpace(key), "q") {
-				quality, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-				return err == nil && quality > 0
+				q, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+				if err != nil || !(q >= 0) {
+					return 0
+				}
+				return min(q, 1)
 			}
 		}
-		return true
+		return 1
 	}
-	return false
+	return 0
 }
 
 // underlying gives the server's own writer, which http.MaxBytesReader uses to

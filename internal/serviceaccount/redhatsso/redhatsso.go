@@ -154,7 +154,7 @@ func coded(err error, otherwise apierr.Code) error {
 		return apierr.Wrap(apierr.Forbidden, err, "")
 	case errors.Is(err, redhatsso.ErrNotFound):
 		return apierr.Wrap(apierr.AccountNotFound, err, "")
-	case otherwise == apierr.AccountNotCreated && errors.As(err, &refusal):
+	case otherwise == apierr.AccountNotCreated && errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError:
 		return apierr.Wrap(otherwise, err, refusal.Description)
 	}
 	return apierr.Wrap(otherwise, err, "")

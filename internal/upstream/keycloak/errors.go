@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/Nerzal/gocloak/v13"
 )
@@ -15,8 +16,16 @@ var (
 	ErrConflict     = errors.New("conflict")
 	ErrUnauthorised = errors.New("not authorised")
 	// ErrUnavailable says nothing about the effect: it may or may not have happened.
-	ErrUnavailable = errors.New("unavailable")
+	ErrUnavailable error = passing("unavailable")
 )
+
+// passing is a failure that may be over soon.
+type passing string
+
+func (p passing) Error() string { return string(p) }
+
+// RetryAfter is how long to wait before the next try; callers of the API are told so.
+func (passing) RetryAfter() time.Duration { return 5 * time.Second }
 
 // Step is what a call is for, as its failure says it. Those below can be told apart
 // with errors.Is.

@@ -6,19 +6,28 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	sdkerrors "github.com/openshift-online/ocm-sdk-go/errors"
 )
 
 // What a failed call means to the caller. Each returned error is one of these.
 var (
-	ErrNotFound     = errors.New("not known to OCM")
-	ErrConflict     = errors.New("in conflict with what OCM has")
-	ErrUnauthorised = errors.New("not authorised by OCM")
-	ErrThrottled    = errors.New("throttled by OCM")
-	ErrUnavailable  = errors.New("OCM is unavailable")
-	ErrRefused      = errors.New("refused by OCM")
+	ErrNotFound           = errors.New("not known to OCM")
+	ErrConflict           = errors.New("in conflict with what OCM has")
+	ErrUnauthorised       = errors.New("not authorised by OCM")
+	ErrThrottled    error = passing("throttled by OCM")
+	ErrUnavailable  error = passing("OCM is unavailable")
+	ErrRefused            = errors.New("refused by OCM")
 )
+
+// passing is a failure that may be over soon.
+type passing string
+
+func (p passing) Error() string { return string(p) }
+
+// RetryAfter is how long to wait before the next try; callers of the API are told so.
+func (passing) RetryAfter() time.Duration { return 5 * time.Second }
 
 // Answer is a response of the SDK; a nil one has status 0.
 type Answer interface{ Status() int }

@@ -66,30 +66,58 @@ func (a Accounts) List(ctx context.Context, first, limit int) ([]Account, error)
 }
 
 // Search gives the accounts that fit, among all that the caller sees; after the
-// first where one is enough.
+// first where one is enough. While it turns the pages others may delete accounts,
+// and what follows moves up: so each page begins with the last account of the one
+// before, and the search begins anew when it does not.
 func (a Accounts) Search(ctx context.Context, fits func(Account) bool, one bool) ([]Account, error) {
-	found, seen := []Account{}, map[string]bool{}
-	for {
-		page, err := a.page(ctx, len(seen), pageSize)
-		if err != nil {
-			return nil, err
+	for range searches {
+		found, whole, err := a.search(ctx, fits, one)
+		if err != nil || whole {
+			return found, err
 		}
-		before := len(seen)
-		for _, account := range page.accounts {
-			if seen[account.ID] {
-				continue
+	}
+	return nil, fmt.Errorf("searching service accounts: %w: the list changed with every page", ErrUnavailable)
+}
+
+// searches bounds how often a list is read that changes meanwhile.
+const searches = 5
+
+func (a Accounts) search(ctx context.Context, fits func(Account) bool, one bool) (found []Account, whole bool, err error) {
+	found = []Account{}
+	last, read := "", 0
+	for {
+		page, err := a.page(ctx, max(read-1, 0), pageSize)
+		if err != nil {
+			return nil, false, err
+		}
+		fresh := page.accounts
+		if read > 0 {
+			if len(fresh) == 0 || fresh[0].ID != last {
+				return nil, false, nil
 			}
-			seen[account.ID] = true
+			fresh = fresh[1:]
+		}
+		for _, account := range fresh {
 			if fits(account) {
 				found = append(found, account)
 			}
 		}
-		// A server that always tells the same would never come to an end.
-		if page.last || len(seen) == before || one && len(found) > 0 {
-			return found, nil
+		if page.last || one && len(found) > 0 {
+			return found, true, nil
+		}
+		if len(fresh) == 0 { // a server that gives one account a page, whatever it is asked for
+			return nil, false, fmt.Errorf("searching service accounts: %w: the list does not go on", ErrUnavailable)
+		}
+		read += len(fresh)
+		last = fresh[len(fresh)-1].ID
+		if read > mostRead { // a server that always tells the same would never come to an end
+			return nil, false, fmt.Errorf("searching service accounts: %w: the list has no end", ErrUnavailable)
 		}
 	}
 }
+
+// mostRead is more accounts than any organisation has.
+const mostRead = 100_000
 
 type page struct {
 	accounts []Account

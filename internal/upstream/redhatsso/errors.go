@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -16,8 +17,16 @@ var (
 	ErrForbidden    = errors.New("service account not accessible")
 	ErrUnauthorised = errors.New("token not accepted")
 	// ErrUnavailable says nothing about the effect: it may or may not have happened.
-	ErrUnavailable = errors.New("unavailable")
+	ErrUnavailable error = passing("unavailable")
 )
+
+// passing is a failure that may be over soon.
+type passing string
+
+func (p passing) Error() string { return string(p) }
+
+// RetryAfter is how long to wait before the next try; callers of the API are told so.
+func (passing) RetryAfter() time.Duration { return 5 * time.Second }
 
 // Refusal is an answer in which the SSO says what it does not like.
 type Refusal struct {

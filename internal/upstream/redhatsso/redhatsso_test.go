@@ -9,6 +9,7 @@ import (
 	stdlog "log"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -257,10 +258,36 @@ func TestAListWithoutEndEnds(t *testing.T) {
 		_, _ = io.WriteString(w, "["+one+strings.Repeat(","+one, 99)+"]")
 	}))
 	t.Cleanup(server.Close)
-	found, err := connect(t, redhatsso.Config{Issuer: server.URL, ClientID: "x"}).As("t").
-		Search(t.Context(), func(redhatsso.Account) bool { return true }, false)
-	require.NoError(t, err)
-	require.Len(t, found, 1)
+	_, err := connect(t, redhatsso.Config{Issuer: server.URL, ClientID: "x"}).As("t").
+		Search(t.Context(), func(redhatsso.Account) bool { return false }, false)
+	require.ErrorIs(t, err, redhatsso.ErrUnavailable)
+}
+
+// While one reads the pages, another deletes an account that was on the first: the
+// rest moves up by one.
+func TestASearchMissesNothingWhileOthersDelete(t *testing.T) {
+	t.Parallel()
+	var all []map[string]any
+	for i := range 250 {
+		all = append(all, map[string]any{"id": fmt.Sprint("i", i), "clientId": fmt.Sprint("c", i), "name": fmt.Sprint("n", i)})
+	}
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first, _ := strconv.Atoi(r.URL.Query().Get("first"))
+		size, _ := strconv.Atoi(r.URL.Query().Get("max"))
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(all[min(first, len(all)):min(first+size, len(all))])
+		if asked++; asked <= 2 {
+			all = all[1:]
+		}
+	}))
+	t.Cleanup(server.Close)
+	for _, name := range []string{"n100", "n200", "n249"} {
+		found, err := connect(t, redhatsso.Config{Issuer: server.URL, ClientID: "x"}).As("t").
+			Search(t.Context(), func(a redhatsso.Account) bool { return a.Name == name }, false)
+		require.NoError(t, err)
+		require.Len(t, found, 1, name)
+	}
 }
 
 func TestSlowServersAreGivenUp(t *testing.T) {
