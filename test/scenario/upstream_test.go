@@ -192,8 +192,9 @@ func TestTheOwnerChangesOnlyIfTheAccountServiceAgrees(t *testing.T) {
 	give("").MustFail(400, 33)
 	give("nobody").MustFail(400, 21)
 	give(harness.Mallory).MustFail(400, 21)
+	give(harness.Eve).MustFail(400, 21) // who may not use the service
 	h.AMS.Inject(emulator.Fault{Mode: emulator.Before, Status: 500})
-	give(harness.Bob).MustFail(500, 9)
+	require.Equal(t, "5", give(harness.Bob).MustFail(500, 9).Header.Get("Retry-After"))
 	require.Equal(t, harness.Alice, alice.Get(k.ID).Owner)
 	h.AMS.ClearFaults()
 	give(harness.Bob).Must(200)
