@@ -82,11 +82,13 @@ func (d *DB) prepare(ctx context.Context, reg prometheus.Registerer) error {
 	d.gorm, err = gorm.Open(postgres.New(postgres.Config{Conn: d.pool}), &gorm.Config{
 		Logger:                 gormlogger.Discard, // the tracer logs; gorm's logger would print values
 		SkipDefaultTransaction: true,
-		QueryFields:            true, // names the columns: the next version may add one while this one reads
 		DisableAutomaticPing:   true,
 		NowFunc:                func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 	})
 	if err != nil {
+		return fmt.Errorf("starting gorm: %w", err)
+	}
+	if err := nameColumns(d.gorm); err != nil {
 		return fmt.Errorf("starting gorm: %w", err)
 	}
 	if err := registerPool(reg, d.pool); err != nil {
