@@ -80,7 +80,10 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 		if err := takeLimits(tx, out.kafka, admission.Limit, order, candidates); err != nil {
 			return err
 		}
-		return out.write(tx, candidates)
+		if err := out.write(tx, candidates); err != nil || out.reservation == nil {
+			return err
+		}
+		return beginReservation(tx, &out, s.Clock())
 	})
 	return out, err
 }
@@ -99,16 +102,11 @@ func takeLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder, candid
 	return takeQuota(tx, k, order)
 }
 
-// write inserts the row with its intent, if it has one, and then takes its room.
+// write inserts the row and then takes its room.
 func (p *placed) write(tx db.Tx, candidates []Candidate) error {
 	p.kafka.ClusterID = candidates[0].ClusterID
 	if err := insert(tx, p.kafka); err != nil {
 		return err
-	}
-	if p.reservation != nil {
-		if err := beginReservation(tx, p.kafka, *p); err != nil {
-			return err
-		}
 	}
 	return settleOn(tx, candidates, &p.kafka)
 }

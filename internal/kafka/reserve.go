@@ -39,13 +39,20 @@ func ReservationOf(in ledger.Intent) (quota.Reservation, error) {
 	return r, nil
 }
 
-// beginReservation writes the intent of the call that comes next.
-func beginReservation(tx db.Tx, k Kafka, p placed) error {
+// beginReservation writes the intent of the call that comes next. Until here the
+// order may have waited long for its locks: its time begins now, or the loop would
+// undo it while it is still under way.
+func beginReservation(tx db.Tx, p *placed, now time.Time) error {
+	k := &p.kafka
+	k.NextAttemptAt = k.Status.dueAt(now)
+	if err := lookAt(tx, *k, k.NextAttemptAt); err != nil {
+		return err
+	}
 	detail, err := json.Marshal(p.reservation)
 	if err != nil {
 		return fmt.Errorf("writing down a reservation: %w", err)
 	}
-	return ledger.Begin(tx, k.CreatedAt, ledger.Intent{
+	return ledger.Begin(tx, now, ledger.Intent{
 		ID: p.intent, OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindSubscription, Key: p.reservation.Key, Detail: detail,
 	})
 }

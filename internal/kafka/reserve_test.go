@@ -1,0 +1,132 @@
+package kafka
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/log"
+	accountsquota "github.com/kas-fleet/kas-fleet-manager/internal/quota/ams"
+	upstream "github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
+)
+
+// accounts has accounts management grant the quota.
+type accounts struct {
+	*emulator.Emulated
+	state *ams.AMS
+
+	mu     sync.Mutex
+	during func(call int) // runs while a reservation is under way, before anything comes of it
+	calls  int
+}
+
+const authorisations = "/cluster_authorizations$"
+
+func (a *accounts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		a.mu.Lock()
+		a.calls++
+		call, during := a.calls, a.during
+		a.mu.Unlock()
+		if during != nil {
+			during(call)
+		}
+	}
+	a.Emulated.ServeHTTP(w, r)
+}
+
+func (a *accounts) meanwhile(during func(call int)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.during, a.calls = during, 0
+}
+
+// outside has the office's quota granted by accounts management.
+func (o office) outside() *accounts {
+	o.t.Helper()
+	state := ams.New(ams.Options{
+		Accounts: []ams.Account{{Username: "alice", OrgExternalID: "org1"}, {Username: "bob", OrgExternalID: "org2"}},
+		Organisations: []ams.Organisation{
+			{ExternalID: "org1", Quota: []ams.Quota{{Product: "RHOSAK", BillingModel: "standard", Allowed: 99}}},
+			{ExternalID: "org2", Quota: []ams.Quota{{Product: "RHOSAK", BillingModel: "standard", Allowed: 99}}},
+		},
+	})
+	a := &accounts{Emulated: emulator.Wrap("ams", state.Handler()), state: state}
+	server := httptest.NewServer(a)
+	o.t.Cleanup(server.Close)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"typ": "Bearer", "exp": time.Now().Add(time.Hour).Unix()}).SignedString([]byte("key"))
+	require.NoError(o.t, err)
+	client, err := upstream.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(token), Timeout: 5 * time.Second}, slog.New(slog.DiscardHandler))
+	require.NoError(o.t, err)
+	o.t.Cleanup(func() { _ = client.Close() })
+	o.Service.Quota = accountsquota.New(client, shipped(o.t))
+	return a
+}
+
+// An order may stand in line for long before its row is written. Its time begins then.
+func TestTheTimeOfAnOrderBeginsWhenItsRowIsWritten(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	outside := o.outside()
+	var due, begun time.Time
+	outside.meanwhile(func(int) {
+		query := o.d.Gorm(bound(t)).Raw("SELECT next_attempt_at, r.updated_at FROM kafka_requests k JOIN external_resources r ON r.owner_id = k.id")
+		if err := query.Row().Scan(&due, &begun); err != nil {
+			t.Errorf("looking at the order: %v", err)
+		}
+	})
+	var began time.Time
+	locked, free := make(chan struct{}), make(chan struct{})
+	var holder sync.WaitGroup
+	holder.Go(func() {
+		err := o.d.Tx(bound(t), func(tx db.Tx) error {
+			if err := tx.Gorm().Exec("SELECT 1 FROM clusters FOR UPDATE").Error; err != nil {
+				return err
+			}
+			close(locked)
+			<-free
+			return nil
+		})
+		if err != nil {
+			t.Errorf("holding the cluster: %v", err)
+		}
+	})
+	<-locked
+	holder.Go(func() {
+		o.waiting(1)
+		began = o.Clock()
+		close(free)
+	})
+	_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: "one"})
+	require.NoError(t, err)
+	holder.Wait()
+	require.False(t, due.Before(Reserving.dueAt(began)), "due at %s, %s after it was free to go on", due, due.Sub(began))
+	require.False(t, begun.Before(began), "the call counts from when it is made")
+}
+
+// waiting waits until so many connections wait for a lock.
+func (o office) waiting(n int) {
+	o.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		var have int
+		err := o.d.Gorm(bound(o.t)).Raw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&have).Error
+		if err != nil {
+			o.t.Errorf("looking who waits: %v", err)
+			return
+		}
+		if have >= n {
+			return
+		}
+	}
+	o.t.Errorf("nobody waits for a lock")
+}
