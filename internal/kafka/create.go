@@ -99,7 +99,10 @@ func takeLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder, candid
 	if len(candidates) == 0 {
 		return noRoom(k)
 	}
-	return takeQuota(tx, k, order)
+	if err := takeQuota(tx, k, order); err != nil || order.grant.Remote == nil {
+		return err
+	}
+	return checkReserving(tx, k)
 }
 
 // write inserts the row and then takes its room.
@@ -199,7 +202,8 @@ func lockLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder) error 
 			return err
 		}
 	}
-	if order.grant.Scope == quota.ByOrganisation && !order.grant.Unlimited {
+	byOrganisation := order.grant.Scope == quota.ByOrganisation && !order.grant.Unlimited
+	if byOrganisation || order.grant.Remote != nil {
 		if err := tx.Lock("quota/organisation/" + k.OrganisationID); err != nil {
 			return err
 		}

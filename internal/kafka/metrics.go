@@ -15,6 +15,7 @@ type Metrics struct {
 	overdue        *prometheus.GaugeVec
 	reportsRefused *prometheus.CounterVec
 	unsettled      *prometheus.GaugeVec
+	reserving      *prometheus.GaugeVec
 }
 
 // Bounds of the creation histogram; the SLOs need 270 and 360 among them.
@@ -40,8 +41,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Entries of agents' reports or lists that were left aside, by reason."}, []string{"reason"}),
 		unsettled: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "external_resources_unsettled",
 			Help: "Things outside that are neither made nor gone after ten minutes, by kind; exported by the leader."}, []string{"kind"}),
+		reserving: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: ns, Name: "kafka_orders_reserving",
+			Help: "Orders that hold name and room while their quota is reserved outside; exported by the leader."}, nil),
 	}
-	reg.MustRegister(m.createSeconds, m.success, m.total, m.statusCount, m.overdue, m.reportsRefused, m.unsettled)
+	reg.MustRegister(m.createSeconds, m.success, m.total, m.statusCount, m.overdue, m.reportsRefused, m.unsettled, m.reserving)
 	m.createSeconds.WithLabelValues("kafka_create")
 	for _, op := range []string{"create", "delete", "deprovision"} {
 		m.total.WithLabelValues(op)
@@ -93,6 +96,7 @@ func (m *Metrics) ShowCounts(counts []StatusCount) {
 	}
 	for _, info := range statuses {
 		if info.Hidden {
+			m.reserving.WithLabelValues().Set(float64(by[info.Status].Rows))
 			continue
 		}
 		m.statusCount.WithLabelValues(string(info.Status)).Set(float64(by[info.Status].Rows))
@@ -112,4 +116,5 @@ func (m *Metrics) HideCounts() {
 	m.statusCount.Reset()
 	m.overdue.Reset()
 	m.unsettled.Reset()
+	m.reserving.Reset()
 }

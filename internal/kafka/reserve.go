@@ -57,6 +57,31 @@ func beginReservation(tx db.Tx, p *placed, now time.Time) error {
 	})
 }
 
+// mostReserving is how many orders of one organisation may be reserving at a time.
+// Each holds room that others want, and while nobody answers none of them ends.
+const mostReserving = 4
+
+func checkReserving(tx db.Tx, k Kafka) error {
+	have, err := reservingOf(tx, k.OrganisationID)
+	if err == nil && have >= mostReserving {
+		return tooManyReserving{}
+	}
+	return err
+}
+
+// tooManyReserving refuses an order until others of its organisation are through.
+type tooManyReserving struct{}
+
+func (tooManyReserving) Error() string { return "too many orders of one organisation are reserving quota" }
+
+// RetryAfter is for the header of that name.
+func (tooManyReserving) RetryAfter() time.Duration { return 3 * time.Second }
+
+// Unwrap gives the customers' text.
+func (tooManyReserving) Unwrap() error {
+	return apierr.New(apierr.TooManyRequests, "Too many orders of the organisation are waiting for their quota, please try again later")
+}
+
 // finish reserves the quota of an order, if it has any outside, and accepts it. The
 // customer may hang up meanwhile: it goes on all the same, or somebody else would
 // have to find out what came of it.

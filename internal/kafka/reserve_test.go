@@ -1,9 +1,12 @@
 package kafka
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 	accountsquota "github.com/kas-fleet/kas-fleet-manager/internal/quota/ams"
@@ -129,4 +133,47 @@ func (o office) waiting(n int) {
 		}
 	}
 	o.t.Errorf("nobody waits for a lock")
+}
+
+// While nobody answers, one organisation must not take the room of the others.
+func TestOrdersOfOneOrganisationThatWaitForTheirQuotaAreFew(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	require.NoError(t, o.d.Gorm(bound(t)).Exec("UPDATE clusters SET capacity_limit = 5").Error)
+	outside := o.outside()
+	outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.Before, Status: 503})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	counts := map[apierr.Code]int{}
+	for i := range 12 {
+		all.Go(func() {
+			_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: fmt.Sprintf("kafka-%d", i)})
+			mu.Lock()
+			defer mu.Unlock()
+			code := apierr.General
+			var patient interface{ RetryAfter() time.Duration }
+			if apierr.Is(err, apierr.TooManyRequests) && errors.As(err, &patient) && patient.RetryAfter() > 0 {
+				code = apierr.TooManyRequests
+			}
+			counts[code]++
+		})
+	}
+	all.Wait()
+	require.Equal(t, map[apierr.Code]int{apierr.General: mostReserving, apierr.TooManyRequests: 12 - mostReserving}, counts)
+	outside.ClearFaults()
+	_, err := o.Create(bound(t), of("bob", "org2"), Request{Async: "true", Name: "mine"})
+	require.NoError(t, err, "there is room for another")
+
+	waiting, err := o.Store.CountByStatus(bound(t), o.Clock())
+	require.NoError(t, err)
+	o.Metrics.ShowCounts(waiting)
+	shown := map[string]int{}
+	families, err := o.metrics.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if name := family.GetName(); strings.HasSuffix(name, "_kafka_orders_reserving") {
+			shown[name] = int(family.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	require.Equal(t, map[string]int{"kas_fleet_manager_kafka_orders_reserving": mostReserving}, shown)
 }

@@ -97,11 +97,12 @@ type StatusCount struct {
 	Overdue int
 }
 
-// CountByStatus counts the live instances; those are overdue that entered their status before the given time.
+// CountByStatus counts the live instances, the hidden ones too; those are overdue that
+// entered their status before the given time.
 func (s *Store) CountByStatus(ctx context.Context, before time.Time) ([]StatusCount, error) {
 	var counts []StatusCount
 	err := s.db.Gorm(ctx).Raw(`SELECT status, count(*) AS rows, count(*) FILTER (WHERE status_changed_at < ?) AS overdue
-		FROM kafka_requests WHERE deleted_at IS NULL AND status <> 'reserving' GROUP BY status`, before).Scan(&counts).Error
+		FROM kafka_requests WHERE deleted_at IS NULL GROUP BY status`, before).Scan(&counts).Error
 	if err != nil {
 		return nil, fmt.Errorf("counting instances by status: %w", err)
 	}
@@ -153,6 +154,16 @@ func unitsOf(tx db.Tx, c Counted) (units, rows int, err error) {
 		return 0, 0, fmt.Errorf("summing units: %w", err)
 	}
 	return sum.Units, sum.Rows, nil
+}
+
+// reservingOf counts the orders of an organisation whose quota is being reserved.
+func reservingOf(tx db.Tx, organisationID string) (rows int, err error) {
+	err = tx.Gorm().Raw("SELECT count(*) FROM kafka_requests WHERE organisation_id = ? AND status = ? AND deleted_at IS NULL",
+		organisationID, Reserving).Scan(&rows).Error
+	if err != nil {
+		return 0, fmt.Errorf("counting orders that are reserving: %w", err)
+	}
+	return rows, nil
 }
 
 // regionUnits sums the units of a region and instance type that count against the region's limit.

@@ -187,6 +187,16 @@ func (c *Caller) Create(order Order) Response {
 	return c.Do(http.MethodPost, "/kafkas?async=true", order)
 }
 
+// CreateInTurn is Create for one of many: while too many of its organisation are at it, it asks again.
+func (c *Caller) CreateInTurn(order Order) (reply Response) {
+	c.world.t.Helper()
+	c.world.Until("its turn", func() (bool, string) {
+		reply = c.Create(order)
+		return reply.Status != http.StatusTooManyRequests, string(reply.Body)
+	})
+	return reply
+}
+
 // CreateKafka orders an instance that must be accepted.
 func (c *Caller) CreateKafka(name string) Kafka {
 	c.world.t.Helper()

@@ -57,7 +57,7 @@ func orders(h *harness.World, n int, order func(i int) (user string, o harness.O
 	for i := range n {
 		user, o := order(i)
 		caller := h.Replica(i % 2).As(user)
-		calls = append(calls, func() harness.Response { return caller.Create(o) })
+		calls = append(calls, func() harness.Response { return caller.CreateInTurn(o) })
 	}
 	return calls
 }

@@ -100,7 +100,7 @@ func (c *Customer) Order(ctx context.Context, name string) (id string, err error
 			return "", err
 		}
 		repeated = repeated || lost
-		if again = reply.Error().Code == later; again {
+		if again = reply.Error().Code == later || reply.Status == http.StatusTooManyRequests; again {
 			Pause(ctx, time.Second)
 		}
 	}

@@ -198,7 +198,7 @@ func (c *contest) order(r *rand.Rand, client int, prefix string) {
 	user := c.limit.users[client%len(c.limit.users)]
 	caller := c.caller(r, user)
 	b := bid{client: client, call: c.now()}
-	reply := caller.Create(harness.Order{Name: fmt.Sprintf("%s-%d-%x", prefix, client, r.Uint32())})
+	reply := caller.CreateInTurn(harness.Order{Name: fmt.Sprintf("%s-%d-%x", prefix, client, r.Uint32())})
 	b.back, b.given = c.now(), reply.Status == http.StatusAccepted
 	b.unknown = outOfTime(reply.Status, b.back-b.call)
 	if !b.given && !b.unknown && (reply.Status != http.StatusForbidden || reply.Error().Code != c.limit.code) {
