@@ -72,7 +72,9 @@ func checkReserving(tx db.Tx, k Kafka) error {
 // tooManyReserving refuses an order until others of its organisation are through.
 type tooManyReserving struct{}
 
-func (tooManyReserving) Error() string { return "too many orders of one organisation are reserving quota" }
+func (tooManyReserving) Error() string {
+	return "too many orders of one organisation are reserving quota"
+}
 
 // RetryAfter is for the header of that name.
 func (tooManyReserving) RetryAfter() time.Duration { return 3 * time.Second }
@@ -103,7 +105,21 @@ func (s *Service) finish(ctx context.Context, p placed) (Kafka, error) {
 	} else {
 		s.abandon(ctx, p, err)
 	}
+	if p.keyed { // a twin may have had it accepted meanwhile: both are to read the same
+		if k, found := s.accepted(ctx, p.kafka.ID); found {
+			return k, nil
+		}
+	}
 	return Kafka{}, err
+}
+
+// accepted finds an order that got through, by whatever request.
+func (s *Service) accepted(ctx context.Context, id ID) (Kafka, bool) {
+	k, err := s.Store.Live(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		s.Logger.WarnContext(ctx, "what became of an order could not be read", "kafka_id", id, "error", err)
+	}
+	return k, err == nil && k.Status != Reserving
 }
 
 // accept shows the row. Where it changed meanwhile, a twin of the request accepted
@@ -127,14 +143,16 @@ func (s *Service) accept(ctx context.Context, p placed) (Kafka, error) {
 		accepted.SubscriptionID, accepted.UpdatedAt = p.reservation.SubscriptionID, now
 		return accepted, nil
 	}
-	if !errors.Is(err, ErrStale) {
-		return Kafka{}, err
-	}
-	k, err = s.Store.Live(ctx, k.ID)
-	if err == nil && k.Status != Reserving {
+	k, through := s.accepted(ctx, k.ID)
+	switch stale := errors.Is(err, ErrStale); {
+	case through && stale:
 		return k, s.DB.Tx(ctx, mark) // the call is over, and would count as under way for ever
+	case through: // it was committed, and only the reply was lost
+		return k, nil
+	case stale:
+		return Kafka{}, apierr.Wrap(apierr.General, errGivenUp, "")
 	}
-	return Kafka{}, apierr.Wrap(apierr.General, errors.Join(errGivenUp, err), "")
+	return Kafka{}, err
 }
 
 var errGivenUp = errors.New("accepting an order: it took too long and was given up")

@@ -177,3 +177,36 @@ func TestOrdersOfOneOrganisationThatWaitForTheirQuotaAreFew(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{"kas_fleet_manager_kafka_orders_reserving": mostReserving}, shown)
 }
+
+// Twins read the same, whichever of them came through.
+func TestTwinsAgreeOnWhatCameOfTheirOrder(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"refused": http.StatusTooManyRequests, "nobody knows": http.StatusServiceUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t, "")
+			outside := o.outside()
+			under, second := make(chan struct{}), make(chan struct{})
+			key := "key"
+			order := Request{Async: "true", Name: "one", IdempotencyKey: &key}
+			create := func() error { _, err := o.Create(bound(t), of("alice", "org1"), order); return err }
+			accepted := make(chan error, 1)
+			outside.meanwhile(func(call int) {
+				if call == 1 { // the first waits until the second is at it
+					close(under)
+					<-second
+					return
+				}
+				close(second)
+				if err := <-accepted; err != nil { // and the second fails when the first is through
+					t.Errorf("the first: %v", err)
+				}
+				outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.Before, Status: status, Times: 1})
+			})
+			go func() { accepted <- create() }()
+			<-under
+			require.NoError(t, create())
+			require.Len(t, outside.state.Subscriptions(), 1)
+		})
+	}
+}

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator/ams"
+	"github.com/kas-fleet/kas-fleet-manager/test/faultproxy"
 	"github.com/kas-fleet/kas-fleet-manager/test/harness"
 )
 
@@ -286,6 +288,17 @@ func TestWindow40AnOrderLeftHalfWayIsFinishedByAskingAgain(t *testing.T) {
 	h.WaitGone(id)
 	alice.Create(harness.Order{Name: "two"}).Must(202).Into(&k)
 	require.NotEqual(t, id, k.ID)
+}
+
+// That an order is accepted is true as soon as it is committed, heard of or not.
+func TestWindow01AnAcceptedOrderWhoseCommitIsNotHeardOf(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t, harness.AccountsQuota(), harness.Proxied(), harness.Faulty())
+	trap := h.Replica(0).Database.Trap(faultproxy.Cut{At: faultproxy.AfterCommit, Match: regexp.MustCompile(`(?s)kafka_events.*"reserved"`)})
+	k := h.As(harness.Alice).CreateKafka("one")
+	require.Equal(t, 1, trap.Fired())
+	h.WaitStatus(k.ID, kafka.Ready)
+	require.Len(t, h.AMS.Subscriptions(), 1)
 }
 
 func TestAnOrderShowsHowItIsBilled(t *testing.T) {
