@@ -172,9 +172,13 @@ func (s *Service) subscription(ctx context.Context, id ID) (ledger.Intent, error
 // of the request may still be at it; then, and when anything goes wrong, the loop
 // decides what becomes of the row.
 func (s *Service) withdraw(ctx context.Context, p placed, refusal error) {
+	closing := ledger.Refused
+	if errors.Is(refusal, quota.ErrDenied) {
+		closing = ledger.RefusedInDoubt // the sweeper looks again
+	}
 	err := s.DB.Tx(ctx, func(tx db.Tx) error {
 		change := Change{Actor: ByUser, Reason: refusal.Error(), Now: s.Clock()}
-		return Unreserve(tx, p.kafka, change, func() error { return ledger.Refused(tx, change.Now, p.intent) })
+		return Unreserve(tx, p.kafka, change, func() error { return closing(tx, change.Now, p.intent) })
 	})
 	switch {
 	case err == nil, errors.Is(err, ErrStale):

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 	accountsquota "github.com/kas-fleet/kas-fleet-manager/internal/quota/ams"
 	upstream "github.com/kas-fleet/kas-fleet-manager/internal/upstream/ams"
@@ -209,4 +210,34 @@ func TestTwinsAgreeOnWhatCameOfTheirOrder(t *testing.T) {
 			require.Len(t, outside.state.Subscriptions(), 1)
 		})
 	}
+}
+
+// A verdict is the last word. An error may hide that something was reserved.
+func TestWhatWasDeniedWithAnErrorIsLookedForAgain(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	outside := o.outside()
+	doubted := func() int {
+		found, err := o.Ledger.ClosedInDoubt(bound(t), OwnerKind, o.Clock().Add(-time.Hour), ledger.Intent{}, 10)
+		require.NoError(t, err)
+		return len(found)
+	}
+	refused := func() {
+		_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: "one"})
+		require.True(t, apierr.Is(err, apierr.InsufficientQuota), "%v", err)
+		var rows int
+		require.NoError(t, o.d.Gorm(bound(t)).Raw("SELECT count(*) FROM kafka_requests WHERE deleted_at IS NULL").Scan(&rows).Error)
+		require.Zero(t, rows)
+	}
+	outside.meanwhile(func(int) {
+		outside.state.SetAllowed("org1", ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 0})
+	})
+	refused()
+	require.Zero(t, doubted(), "it said that nothing is reserved")
+	outside.meanwhile(nil)
+	outside.state.SetAllowed("org1", ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 1})
+	outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.After, Status: http.StatusTooManyRequests, Times: 1})
+	refused()
+	require.Len(t, outside.state.Subscriptions(), 1)
+	require.Equal(t, 1, doubted())
 }

@@ -170,9 +170,15 @@ func mark(tx db.Tx, now time.Time, id string, s step) error {
 
 // Refused closes an intent whose one creating call was refused. While another call
 // is under way it fails with ErrUnknown: that one may still make the thing.
-func Refused(tx db.Tx, now time.Time, id string) error {
-	result := tx.Gorm().Exec("UPDATE external_resources SET state = ?, updated_at = ?, calls = 0 WHERE id = ? AND state = ? AND calls <= 1",
-		Gone, now, id, Wanted)
+func Refused(tx db.Tx, now time.Time, id string) error { return refused(tx, now, id, "") }
+
+// RefusedInDoubt is Refused for a refusal that need not be the last word: the thing
+// may still appear.
+func RefusedInDoubt(tx db.Tx, now time.Time, id string) error { return refused(tx, now, id, inDoubt) }
+
+func refused(tx db.Tx, now time.Time, id, lastError string) error {
+	result := tx.Gorm().Exec("UPDATE external_resources SET state = ?, updated_at = ?, calls = 0, last_error = ? WHERE id = ? AND state = ? AND calls <= 1",
+		Gone, now, lastError, id, Wanted)
 	if result.Error == nil && result.RowsAffected == 0 {
 		result.Error = ErrUnknown
 	}

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -13,11 +14,15 @@ type Provider interface {
 	Standing(ctx context.Context, who Account) (Standing, error)
 	// Reserve takes what a grant says is to be reserved, once for a key, and names
 	// the subscription. An error with code 120 is a refusal, after which nothing is
-	// reserved. After any other one nobody knows.
+	// reserved, or should not be if it is ErrDenied. After any other one nobody knows.
 	Reserve(ctx context.Context, r Reservation) (subscriptionID string, err error)
 	// Release gives back what was reserved for a key. It tells whether anything was.
 	Release(ctx context.Context, r Reservation) (existed bool, err error)
 }
+
+// ErrDenied says that a refusal came as an error. Unlike a verdict it need not be
+// the last word on what was reserved.
+var ErrDenied = errors.New("denied with an error")
 
 // Standing is what an account may order, as of one moment.
 type Standing interface {

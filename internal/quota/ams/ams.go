@@ -60,7 +60,7 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 	case err != nil:
 		return "", fmt.Errorf("reserving quota: %w", err)
 	case verdict.Denied != nil:
-		return "", apierr.Wrap(apierr.InsufficientQuota, verdict.Denied, "accounts management does not allow the instance for this account")
+		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), "accounts management does not allow the instance for this account")
 	case !verdict.Allowed:
 		return "", apierr.New(apierr.InsufficientQuota, "accounts management has no quota left for the instance")
 	}

@@ -168,3 +168,41 @@ func TestHostileAnswers(t *testing.T) {
 	_, err = client.QuotaCosts(t.Context(), "1")
 	require.ErrorIs(t, err, ocm.ErrUnavailable, "there is always another page")
 }
+
+// What stands before the service refuses in the same statuses, and does not know.
+func TestOnlyTheServiceItselfRefuses(t *testing.T) {
+	t.Parallel()
+	var status int
+	var kind, body string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = fmt.Fprint(w, body)
+	}))
+	t.Cleanup(server.Close)
+	client, err := ams.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second}, discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	for _, c := range []struct {
+		status     int
+		kind, body string
+		refused    bool
+	}{
+		{400, "application/json", `{"kind":"Error","id":"21","code":"ACCT-MGMT-21","reason":"no such account"}`, true},
+		{403, "application/json", `{"kind":"Error","id":"11","code":"ACCT-MGMT-11","reason":"banned"}`, true},
+		{429, "application/json", `{}`, true},
+		{403, "application/json", `{"message":"forbidden"}`, false},
+		{403, "application/json", `{"kind":"Error","id":"403","code":"403","reason":"the gateway"}`, false},
+		{404, "application/json", ``, false},
+		{403, "text/html", "<html>blocked</html>", false},
+		{413, "text/plain", "too large", false},
+		{401, "application/json", `{"kind":"Error","id":"15","code":"ACCT-MGMT-15","reason":"who are you"}`, false},
+		{500, "application/json", `{"kind":"Error","id":"9","code":"ACCT-MGMT-9","reason":"oops"}`, false},
+	} {
+		status, kind, body = c.status, c.kind, c.body
+		verdict, err := client.Reserve(t.Context(), reservation("k1"))
+		require.Equal(t, c.refused, err == nil, "%d %s: %v", c.status, c.body, err)
+		require.Equal(t, c.refused, verdict.Denied != nil, "%d %s", c.status, c.body)
+		require.False(t, verdict.Allowed)
+	}
+}

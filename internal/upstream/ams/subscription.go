@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	amsv1 "github.com/openshift-online/ocm-sdk-go/accountsmgmt/v1"
+	sdkerrors "github.com/openshift-online/ocm-sdk-go/errors"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
@@ -30,7 +32,7 @@ type Verdict struct {
 	Allowed        bool
 	SubscriptionID string // of an allowed one
 	// Denied is why the answer is no, where it came as an error: a banned account,
-	// an export control, too many requests. Nothing was reserved then.
+	// an export control, too many requests. Nothing should be reserved then.
 	Denied error
 }
 
@@ -57,7 +59,7 @@ func (c *Client) Reserve(ctx context.Context, r Reservation) (Verdict, error) {
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().ClusterAuthorizations().Post().Request(body).SendContext(ctx)
 	if err := ocm.Check(doing, answer, err); err != nil {
-		if refuses(answer.Status()) {
+		if refuses(err) {
 			return Verdict{Denied: err}, nil
 		}
 		return Verdict{}, err
@@ -72,9 +74,25 @@ func (c *Client) Reserve(ctx context.Context, r Reservation) (Verdict, error) {
 	return Verdict{Allowed: true, SubscriptionID: said.Subscription().ID()}, nil
 }
 
-// refuses tells whether a status says no to the account and not to us.
-func refuses(status int) bool {
-	return status >= 400 && status < 500 && status != http.StatusUnauthorized && status != http.StatusRequestTimeout
+// serviceCode is what OCM calls an error of its own, such as ACCT-MGMT-403.
+var serviceCode = regexp.MustCompile(`^[A-Z]+(-[A-Z]+)*-[0-9]+$`)
+
+// refuses tells whether an error says no to the account and not to us. Only the
+// service itself can say that: what stands before it answers with codes too, while
+// nobody knows what the service does.
+func refuses(err error) bool {
+	var told *sdkerrors.Error
+	if !errors.As(err, &told) {
+		return false
+	}
+	switch status := told.Status(); {
+	case status == http.StatusTooManyRequests:
+		return true
+	case status == http.StatusUnauthorized, status == http.StatusRequestTimeout:
+		return false
+	default:
+		return status >= 400 && status < 500 && serviceCode.MatchString(told.Code())
+	}
 }
 
 // Subscriptions gives the ids of the subscriptions that hold quota for a key.
