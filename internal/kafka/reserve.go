@@ -191,16 +191,17 @@ func (s *Service) withdraw(ctx context.Context, p placed, refusal error) {
 
 // Unreserve ends an order that has nothing outside any more: the row goes, room and
 // name are free, and its idempotency key may be used again. closing closes the intents,
-// while nobody else can begin a call.
+// while nobody else can begin a call. The key comes first, as where an order is made:
+// one that takes the key over when it has expired waits for the row's name after it.
 func Unreserve(tx db.Tx, k Kafka, c Change, closing func() error) error {
+	if err := forgetKey(tx, k); err != nil {
+		return err
+	}
 	c.Event = Unreserved
 	if _, err := Apply(tx, k, c); err != nil {
 		return err
 	}
 	if err := closing(); err != nil {
-		return err
-	}
-	if err := forgetKey(tx, k); err != nil {
 		return err
 	}
 	if k.ClusterID == "" {

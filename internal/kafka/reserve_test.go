@@ -241,3 +241,31 @@ func TestWhatWasDeniedWithAnErrorIsLookedForAgain(t *testing.T) {
 	require.Len(t, outside.state.Subscriptions(), 1)
 	require.Equal(t, 1, doubted())
 }
+
+// Who takes over an expired key waits for the row's name after it. Whoever has the
+// row while it waits for the key would wait for ever.
+func TestAnOrderIsUndoneInTheOrderOfItsMaking(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	k := put(t, o.d, row("one", Reserving))
+	require.NoError(t, o.d.Gorm(bound(t)).Exec("INSERT INTO idempotency_keys VALUES ('org1', 'alice', 'key', 'hash', ?, ?)", k.ID, o.Clock()).Error)
+	var undoing sync.WaitGroup
+	require.NoError(t, o.d.Tx(bound(t), func(tx db.Tx) error {
+		if err := tx.Gorm().Exec("SELECT 1 FROM idempotency_keys FOR UPDATE").Error; err != nil {
+			return err
+		}
+		undoing.Go(func() {
+			err := o.d.Tx(bound(t), func(tx db.Tx) error {
+				return Unreserve(tx, k, Change{Actor: ByLoop, Now: o.Clock()}, func() error { return nil })
+			})
+			if err != nil {
+				t.Errorf("undoing the order: %v", err)
+			}
+		})
+		o.waiting(1)
+		return tx.Gorm().Exec("SELECT 1 FROM kafka_requests FOR UPDATE NOWAIT").Error
+	}))
+	undoing.Wait()
+	_, err := o.Store.Live(bound(t), k.ID)
+	require.ErrorIs(t, err, ErrNotFound)
+}
