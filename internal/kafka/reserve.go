@@ -57,9 +57,10 @@ func beginReservation(tx db.Tx, p *placed, now time.Time) error {
 	})
 }
 
-// mostReserving is how many orders of one organisation may be reserving at a time.
-// Each holds room that others want, and while nobody answers none of them ends.
-const mostReserving = 4
+// mostReserving is how many orders of one organisation may be reserving at a time:
+// as many as three replicas let it place at once. Each holds room that others want,
+// and while nobody answers none of them ends.
+const mostReserving = 24
 
 func checkReserving(tx db.Tx, k Kafka) error {
 	have, err := reservingOf(tx, k.OrganisationID)

@@ -140,13 +140,13 @@ func (o office) waiting(n int) {
 func TestOrdersOfOneOrganisationThatWaitForTheirQuotaAreFew(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, "")
-	require.NoError(t, o.d.Gorm(bound(t)).Exec("UPDATE clusters SET capacity_limit = 5").Error)
+	require.NoError(t, o.d.Gorm(bound(t)).Exec("UPDATE clusters SET capacity_limit = ?", mostReserving+1).Error)
 	outside := o.outside()
 	outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.Before, Status: 503})
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	counts := map[apierr.Code]int{}
-	for i := range 12 {
+	for i := range mostReserving + 8 {
 		all.Go(func() {
 			_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: fmt.Sprintf("kafka-%d", i)})
 			mu.Lock()
@@ -160,7 +160,7 @@ func TestOrdersOfOneOrganisationThatWaitForTheirQuotaAreFew(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.Equal(t, map[apierr.Code]int{apierr.General: mostReserving, apierr.TooManyRequests: 12 - mostReserving}, counts)
+	require.Equal(t, map[apierr.Code]int{apierr.General: mostReserving, apierr.TooManyRequests: 8}, counts)
 	outside.ClearFaults()
 	_, err := o.Create(bound(t), of("bob", "org2"), Request{Async: "true", Name: "mine"})
 	require.NoError(t, err, "there is room for another")
