@@ -213,10 +213,10 @@ func Unreserve(tx db.Tx, k Kafka, c Change, closing func() error) error {
 
 // abandon leaves an order of which nobody knows whether its quota is reserved. A
 // customer with a key may ask again and have it finished, until the loop undoes it;
-// without one there is nothing to wait for.
+// without one, or when the answer was no, there is nothing to wait for.
 func (s *Service) abandon(ctx context.Context, p placed, cause error) {
 	err := s.DB.Tx(ctx, func(tx db.Tx) error {
-		if !p.keyed {
+		if !p.keyed || apierr.Is(cause, apierr.InsufficientQuota) {
 			if err := lookAt(tx, p.kafka, s.Clock()); err != nil {
 				return err
 			}
@@ -228,9 +228,18 @@ func (s *Service) abandon(ctx context.Context, p placed, cause error) {
 	}
 }
 
+// resumeWithin is how long an order that was left half way may be finished. Who asks
+// again and again would else keep its name and room for ever.
+const resumeWithin = 2 * time.Minute
+
+var errBeingUndone = apierr.New(apierr.Conflict, "the order of this Idempotency-Key was left half way and is being undone, try again in some seconds")
+
 // resume goes on with an order that was left half way, for the customer who asks
 // for it again by its key.
 func (s *Service) resume(ctx context.Context, k Kafka) (Kafka, error) {
+	if s.Clock().Sub(k.CreatedAt) > resumeWithin {
+		return Kafka{}, errBeingUndone
+	}
 	intent, err := s.subscription(ctx, k.ID)
 	if err != nil {
 		return Kafka{}, err
@@ -248,7 +257,7 @@ func (s *Service) resume(ctx context.Context, k Kafka) (Kafka, error) {
 		return ledger.Begin(tx, s.Clock(), ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindSubscription, Key: intent.Key})
 	})
 	if errors.Is(err, ledger.ErrDeleting) {
-		return Kafka{}, apierr.New(apierr.Conflict, "the order of this Idempotency-Key was left half way and is being undone, try again in some seconds")
+		return Kafka{}, errBeingUndone
 	}
 	if err != nil {
 		return Kafka{}, err

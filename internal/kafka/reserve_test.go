@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
@@ -268,4 +269,40 @@ func TestAnOrderIsUndoneInTheOrderOfItsMaking(t *testing.T) {
 	undoing.Wait()
 	_, err := o.Store.Live(bound(t), k.ID)
 	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// Asking again finishes an order, and does not keep one alive that comes to nothing.
+func TestAnOrderThatIsNeverFinishedIsNotKeptByAskingAgain(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	outside := o.outside()
+	later := time.Duration(0)
+	o.Service.Clock = func() time.Time { return clock.System().Add(later) }
+	due := func() (at time.Time) {
+		require.NoError(t, o.d.Gorm(bound(t)).Raw("SELECT next_attempt_at FROM kafka_requests WHERE deleted_at IS NULL").Row().Scan(&at))
+		return at
+	}
+	key := "key"
+	order := Request{Async: "true", Name: "one", IdempotencyKey: &key}
+	outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.Before, Status: http.StatusServiceUnavailable})
+	for _, later = range []time.Duration{0, resumeWithin - 10*time.Second} {
+		_, err := o.Create(bound(t), of("alice", "org1"), order)
+		require.Error(t, err)
+		require.False(t, apierr.Is(err, apierr.Conflict), "%v", err)
+		require.True(t, due().After(o.Clock()), "it may be finished")
+	}
+	before := due()
+	later = resumeWithin + time.Second
+	_, err := o.Create(bound(t), of("alice", "org1"), order)
+	require.True(t, apierr.Is(err, apierr.Conflict), "%v", err)
+	require.Equal(t, before, due())
+
+	later -= 30 * time.Second
+	outside.ClearFaults()
+	outside.meanwhile(func(int) {
+		outside.state.SetAllowed("org1", ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 0})
+	})
+	_, err = o.Create(bound(t), of("alice", "org1"), order)
+	require.True(t, apierr.Is(err, apierr.InsufficientQuota), "%v", err)
+	require.False(t, due().After(o.Clock()), "the answer is no: it is undone at once")
 }
