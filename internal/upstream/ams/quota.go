@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	amsv1 "github.com/openshift-online/ocm-sdk-go/accountsmgmt/v1"
 
@@ -53,11 +54,12 @@ func (c *Client) Organisation(ctx context.Context, externalID string) (string, e
 	return "", fmt.Errorf("%s: %w", doing, ocm.ErrNotFound)
 }
 
-// Quotas are read in pages. An organisation has some hundred; a service that
-// always has another page is not believed.
+// Quotas are read in pages, which may be smaller than what is asked for. An
+// organisation has some hundred; a service that always has another page is not
+// believed.
 const (
 	costsPerPage = 1000
-	mostPages    = 5
+	mostPages    = 20
 )
 
 // QuotaCosts gives all quotas of an organisation, by its external id.
@@ -68,7 +70,7 @@ func (c *Client) QuotaCosts(ctx context.Context, externalID string) ([]QuotaCost
 	}
 	var all []QuotaCost
 	for page := 1; page <= mostPages; page++ {
-		items, err := c.quotaPage(ctx, id, page)
+		items, total, err := c.quotaPage(ctx, id, page)
 		if err != nil {
 			if errors.Is(err, ocm.ErrNotFound) { // removed, and maybe made anew under another id
 				c.organisations.Remove(externalID)
@@ -78,23 +80,33 @@ func (c *Client) QuotaCosts(ctx context.Context, externalID string) ([]QuotaCost
 		for _, item := range items {
 			all = append(all, toQuotaCost(item))
 		}
-		if len(items) < costsPerPage {
+		if len(all) >= total {
 			return all, nil
 		}
+		if len(items) == 0 {
+			return nil, fmt.Errorf("reading quotas: %w: page %d is empty after %d of %d", ocm.ErrUnavailable, page, len(all), total)
+		}
 	}
-	return nil, fmt.Errorf("reading quotas: %w: there are more than %d", ocm.ErrUnavailable, costsPerPage*mostPages)
+	return nil, fmt.Errorf("reading quotas: %w: there are more than %d pages", ocm.ErrUnavailable, mostPages)
 }
 
-func (c *Client) quotaPage(ctx context.Context, organisationID string, page int) ([]*amsv1.QuotaCost, error) {
+// quotaPage reads one page, and how many quotas there are on all of them. Where that
+// is not told, a page that is not full is the last.
+func (c *Client) quotaPage(ctx context.Context, organisationID string, page int) (items []*amsv1.QuotaCost, total int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().Organization(organisationID).QuotaCost().List().
 		Parameter("fetchRelatedResources", true).Parameter("fetchCloudAccounts", true).
 		Page(page).Size(costsPerPage).SendContext(ctx)
 	if err := ocm.Check("reading quotas", answer, err); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return answer.Items().Slice(), nil
+	items = answer.Items().Slice()
+	total, told := answer.GetTotal()
+	if !told && len(items) == costsPerPage {
+		total = math.MaxInt
+	}
+	return items, total, nil
 }
 
 func toQuotaCost(q *amsv1.QuotaCost) QuotaCost {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -204,5 +205,43 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 		require.Equal(t, c.refused, err == nil, "%d %s: %v", c.status, c.body, err)
 		require.Equal(t, c.refused, verdict.Denied != nil, "%d %s", c.status, c.body)
 		require.False(t, verdict.Allowed)
+	}
+}
+
+// A page may be smaller than what was asked for: the total says when all is read.
+func TestQuotasAreReadToTheEnd(t *testing.T) {
+	t.Parallel()
+	var have, total, most, calls int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if !strings.HasSuffix(r.URL.Path, "/quota_cost") {
+			_, _ = fmt.Fprint(w, `{"items":[{"id":"o1","external_id":"1"}]}`)
+			return
+		}
+		calls++
+		page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		from := min((page-1)*most, have)
+		items := []string{}
+		for i := from; i < min(from+most, have); i++ {
+			items = append(items, fmt.Sprintf(`{"quota_id":"q%d"}`, i))
+		}
+		_, _ = fmt.Fprintf(w, `{"page":%d,"size":%d,"total":%d,"items":[%s]}`, page, len(items), total, strings.Join(items, ","))
+	}))
+	t.Cleanup(server.Close)
+	client, err := ams.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second}, discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	for _, c := range []struct{ have, total, most, calls int }{{0, 0, 100, 1}, {7, 7, 100, 1}, {250, 250, 100, 3}, {200, 200, 100, 2}} {
+		have, total, most, calls = c.have, c.total, c.most, 0
+		costs, err := client.QuotaCosts(t.Context(), "1")
+		require.NoError(t, err)
+		require.Len(t, costs, c.have)
+		require.Equal(t, c.calls, calls, "%v", c)
+	}
+	for _, c := range []struct{ have, total, most int }{{100, 150, 100}, {100, 100, 1}} {
+		have, total, most, calls = c.have, c.total, c.most, 0
+		_, err := client.QuotaCosts(t.Context(), "1")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, "half a list is none: %v", c)
+		require.LessOrEqual(t, calls, 20)
 	}
 }
