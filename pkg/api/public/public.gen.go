@@ -899,6 +899,9 @@ type ClientInterface interface {
 	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
+	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+	// again it is error 36, though no list shows an instance of that name.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -911,6 +914,9 @@ type ClientInterface interface {
 	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
 	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 	// that instance is deleted. Error 6 asks to try again in some seconds.
+	//
+	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+	// again it is error 36, though no list shows an instance of that name.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1168,6 +1174,9 @@ func (c *Client) GetKafkas(ctx context.Context, params *GetKafkasParams, reqEdit
 // same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
+// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+// again it is error 36, though no list shows an instance of that name.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -1190,6 +1199,9 @@ func (c *Client) CreateKafkaWithBody(ctx context.Context, params *CreateKafkaPar
 // With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
 // same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 // that instance is deleted. Error 6 asks to try again in some seconds.
+//
+// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+// again it is error 36, though no list shows an instance of that name.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2744,6 +2756,9 @@ type ClientWithResponsesInterface interface {
 	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
+	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+	// again it is error 36, though no list shows an instance of that name.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -2756,6 +2771,9 @@ type ClientWithResponsesInterface interface {
 	// With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
 	// same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 	// that instance is deleted. Error 6 asks to try again in some seconds.
+	//
+	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+	// again it is error 36, though no list shows an instance of that name.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4904,6 +4922,9 @@ func (c *ClientWithResponses) GetKafkasWithResponse(ctx context.Context, params 
 // same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
+// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+// again it is error 36, though no list shows an instance of that name.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/kafkas_mgmt/v1/kafkas (the `CreateKafka` operationId).
@@ -4922,6 +4943,9 @@ func (c *ClientWithResponses) CreateKafkaWithBodyWithResponse(ctx context.Contex
 // With an `Idempotency-Key` the order may be sent again when its reply was lost: for 24 hours the same key with the
 // same parameters gives the same instance as it is by then. With other parameters it is error 21, and error 25 once
 // that instance is deleted. Error 6 asks to try again in some seconds.
+//
+// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
+// again it is error 36, though no list shows an instance of that name.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
