@@ -108,6 +108,24 @@ func TestACutAfterCommitLeavesTheEffectAndHidesIt(t *testing.T) {
 	require.ErrorContains(t, s.insert(s.connect(), "second"), "23505", "the trap is spent")
 }
 
+// Others may see what was committed before the reply has come to the proxy: who
+// then asks whether the trap sprang must hear of it.
+func TestACutIsCountedOnceItsEffectIsSeen(t *testing.T) {
+	s := newStage(t)
+	watcher := s.connect()
+	for i := range 100 {
+		id := strconv.Itoa(i)
+		trap := s.Trap(faultproxy.Cut{At: faultproxy.AfterCommit, Match: regexp.MustCompile(`INSERT`)})
+		conn, done := s.connect(), make(chan error, 1)
+		go func() { done <- s.insert(conn, id) }()
+		for seen := 0; seen == 0; {
+			require.NoError(t, watcher.QueryRow(t.Context(), "SELECT count(*) FROM kept WHERE id = $1", id).Scan(&seen))
+		}
+		require.Equal(t, 1, trap.Fired())
+		require.Error(t, <-done)
+	}
+}
+
 func TestACutBeforeCommitLeavesNothing(t *testing.T) {
 	s := newStage(t)
 	trap := s.Trap(faultproxy.Cut{At: faultproxy.BeforeCommit, Times: 2})

@@ -63,6 +63,9 @@ func (l *link) end() {
 		if l.server != nil {
 			_ = l.server.Close()
 		}
+		if l.pending != nil && !l.spoilt {
+			l.pending.fail()
+		}
 	})
 }
 
@@ -169,6 +172,12 @@ func (l *link) admit(m message) bool {
 	}
 	l.proxy.mu.Lock()
 	defer l.proxy.mu.Unlock()
+	select {
+	case <-l.ended:
+		trap.fail()
+		return false
+	default:
+	}
 	l.pending = trap
 	return true
 }

@@ -39,25 +39,32 @@ type Trap struct {
 	proxy *Proxy
 
 	mu      sync.Mutex
-	met     int // matches
-	sprung  int // taken; the last may not have ended yet
+	settled sync.Cond // with mu: a taken one has fired or failed
+	met     int       // matches
+	sprung  int       // taken; the last may not have ended yet
 	fired   int
+	failed  int // taken, but the connection ended before its time
 	removed bool
 }
 
 // Trap arms a cut.
 func (p *Proxy) Trap(c Cut) *Trap {
 	t := &Trap{cut: c, proxy: p}
+	t.settled.L = &t.mu
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.traps = append(p.traps, t)
 	return t
 }
 
-// Fired tells how many connections were cut.
+// Fired tells how many connections were cut. It waits for one that is taken: others
+// see what a COMMIT did before its reply is lost.
 func (t *Trap) Fired() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for t.fired+t.failed < t.sprung {
+		t.settled.Wait()
+	}
 	return t.fired
 }
 
@@ -90,10 +97,15 @@ func (t *Trap) take(commit bool, statements []string) bool {
 	return true
 }
 
-func (t *Trap) fire() {
+func (t *Trap) fire() { t.settle(&t.fired) }
+
+func (t *Trap) fail() { t.settle(&t.failed) }
+
+func (t *Trap) settle(count *int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.fired++
+	*count++
+	t.settled.Broadcast()
 }
 
 // before tells whether the statement must not reach the server.
