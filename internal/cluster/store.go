@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,10 @@ import (
 )
 
 // Store reads clusters.
-type Store struct{ db *db.DB }
+type Store struct {
+	db       *db.DB
+	versions versionsRead
+}
 
 // NewStore makes a store on the database.
 func NewStore(d *db.DB) *Store { return &Store{db: d} }
@@ -62,29 +64,6 @@ func (s *Store) Live(ctx context.Context) ([]Cluster, error) {
 	var rows []Cluster
 	if err := s.db.Gorm(ctx).Where("deleted_at IS NULL").Order("created_at, id").Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("listing clusters: %w", err)
-	}
-	return rows, nil
-}
-
-// Placeable gives what placing looks at of the managed clusters of a region that
-// are ready, oldest first. It runs for every order, so it reads no more than that.
-func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
-	var raw []byte // of the row before: clusters mostly offer the same versions
-	var last StrimziVersions
-	rows, err := db.Collect(ctx, s.db, func(row db.Row) (c Cluster, err error) {
-		var versions []byte
-		err = row.Scan(&c.ClusterID, &c.ClusterDNS, &c.MultiAZ, &c.SupportedInstanceType, &c.Schedulable, &c.CapacityLimit, &c.CapacityUsed, &versions)
-		if err == nil && !bytes.Equal(versions, raw) {
-			last = nil
-			raw, err = bytes.Clone(versions), last.Scan(versions)
-		}
-		c.AvailableStrimziVersions = last
-		return c, err
-	}, `SELECT cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used, available_strimzi_versions
-		FROM clusters WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
-		ORDER BY created_at, id`, provider, region)
-	if err != nil {
-		return nil, fmt.Errorf("listing placeable clusters: %w", err)
 	}
 	return rows, nil
 }

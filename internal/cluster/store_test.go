@@ -83,6 +83,36 @@ func TestPlacesAreThoseOfManagedClusters(t *testing.T) {
 	}, places)
 }
 
+// The lists are kept between orders: what an agent reports must be seen all the same.
+func TestPlaceableShowsTheVersionsOfNow(t *testing.T) {
+	b := setup(t, func(c *cluster.Cluster) { c.Status = cluster.Ready })
+	versions := func(from *cluster.Store) (names []string) {
+		rows, err := from.Placeable(b.ctx, "aws", "us-east-1")
+		require.NoError(t, err)
+		require.Len(t, rows, 1)
+		require.Equal(t, 5, rows[0].CapacityLimit)
+		for _, v := range rows[0].AvailableStrimziVersions {
+			names = append(names, v.Version)
+		}
+		return names
+	}
+	require.Empty(t, versions(b.store))
+	require.NoError(t, b.service.Report(b.ctx, "c1", report("True")))
+	require.Equal(t, []string{"so.v0.23.0-4"}, versions(b.store))
+	next := report("True")
+	next.Strimzi[0].Version = "so.v0.24.0-0"
+	b.later(time.Minute)
+	require.NoError(t, b.service.Report(b.ctx, "c1", next))
+	require.Equal(t, []string{"so.v0.24.0-0"}, versions(b.store))
+	require.NoError(t, b.tx(func(tx db.Tx) error {
+		taken, err := cluster.Reserve(tx, "c1", 1)
+		require.True(t, taken)
+		return err
+	}))
+	require.Equal(t, []string{"so.v0.24.0-0"}, versions(b.store))
+	require.Equal(t, []string{"so.v0.24.0-0"}, versions(cluster.NewStore(b.d)))
+}
+
 func (b *bench) clock() time.Time              { return *b.now.Load() }
 func (b *bench) at(now time.Time)              { b.now.Store(&now) }
 func (b *bench) later(d time.Duration)         { b.at(b.clock().Add(d)) }

@@ -79,11 +79,16 @@ func TestLockAdmitsOneAtATime(t *testing.T) {
 		return nil
 	}))
 	require.True(t, free("org:1"), "it ends with its transaction")
-	require.NoError(t, d.Tx(ctx, func(tx db.Tx) error {
-		require.NoError(t, tx.LockShared("org:1"))
+	shared := []db.Opening{db.OpenLockShared("org:1")}
+	require.NoError(t, d.TxOpened(ctx, shared, func(db.Tx) error {
 		require.False(t, free("org:1"))
-		return d.Tx(ctx, func(tx db.Tx) error { return tx.LockShared("org:1") })
+		return d.TxOpened(ctx, shared, func(db.Tx) error { return nil })
 	}))
+	require.NoError(t, d.TxOpened(ctx, []db.Opening{db.OpenLock("org:1")}, func(db.Tx) error {
+		require.False(t, free("org:1"))
+		return nil
+	}))
+	require.True(t, free("org:1"))
 }
 
 func TestIdleTransactionLosesItsLocks(t *testing.T) {

@@ -74,23 +74,39 @@ func (t *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 
 // TraceQueryEnd counts and times the statement.
 func (t *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
-	s, ok := ctx.Value(startKey{}).(*started)
-	if !ok {
-		return
+	if s, ok := ctx.Value(startKey{}).(*started); ok {
+		t.note(ctx, s.sql, time.Since(s.at), data.Err)
 	}
-	took := time.Since(s.at)
+}
+
+// TraceBatchStart notes the time of statements that are sent together.
+func (t *tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return context.WithValue(ctx, startKey{}, &started{at: time.Now()})
+}
+
+// TraceBatchQuery counts one of them; its time is that since all were sent.
+func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	if s, ok := ctx.Value(startKey{}).(*started); ok {
+		t.note(ctx, data.SQL, time.Since(s.at), data.Err)
+	}
+}
+
+// TraceBatchEnd has nothing left to do.
+func (t *tracer) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+func (t *tracer) note(ctx context.Context, sql string, took time.Duration, err error) {
 	outcome := 1
-	if data.Err != nil {
+	if err != nil {
 		outcome = 0
 	}
-	line, known := t.series[firstWord(s.sql)]
+	line, known := t.series[firstWord(sql)]
 	if !known {
 		line = t.series[other]
 	}
 	line.count[outcome].Inc()
 	line.duration[outcome].Observe(took.Seconds())
 	if t.logger != nil {
-		t.logger.DebugContext(ctx, "sql statement", "sql", s.sql, "seconds", took.Seconds(), "ok", data.Err == nil)
+		t.logger.DebugContext(ctx, "sql statement", "sql", sql, "seconds", took.Seconds(), "ok", err == nil)
 	}
 }
 

@@ -2,12 +2,10 @@ package db
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // Row is one row of Collect; Scan reads its columns in order.
@@ -37,16 +35,12 @@ func collect[T any](ctx context.Context, d *DB, read func(Row) (T, error), state
 		return nil, false, err
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool, which drops it if it is dead
-	err = conn.Raw(func(raw any) error {
-		opened, ok := raw.(*stdlib.Conn)
-		if !ok {
-			return fmt.Errorf("reaching the driver: unexpected %T", raw)
-		}
-		rows, err := opened.Conn().Query(ctx, statement, args...)
+	err = onDriver(conn, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, statement, args...)
 		if err == nil {
 			all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (T, error) { return read(row) })
 		}
-		dead = opened.Conn().IsClosed()
+		dead = c.IsClosed()
 		return err
 	})
 	return all, dead && err != nil, err

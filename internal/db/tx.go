@@ -22,15 +22,29 @@ type TxFunc func(ctx context.Context, fn func(Tx) error) error
 // Tx runs fn in one short READ COMMITTED transaction, which is rolled back when
 // fn fails or panics. No remote call belongs in fn: the server ends a transaction
 // that is idle for two seconds.
-func (d *DB) Tx(ctx context.Context, fn func(Tx) error) error {
+func (d *DB) Tx(ctx context.Context, fn func(Tx) error) error { return d.TxOpened(ctx, nil, fn) }
+
+// TxOpened is Tx with statements that come before fn. Each sees what was committed
+// before it began, like those of fn; if one fails, fn is not called.
+func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
-	var notes []note
-	err := d.gorm.WithContext(ctx).Transaction(func(g *gorm.DB) error { return fn(Tx{gorm: g, notes: &notes}) })
-	if err == nil {
-		d.notifier.add(notes)
+	conn, err := d.begin(ctx, openings)
+	if err != nil {
+		return err
 	}
-	return err
+	defer rollBack(conn) // nothing, once it is committed
+	g := d.gorm.Session(&gorm.Session{NewDB: true, Context: ctx})
+	g.Statement.ConnPool = conn
+	var notes []note
+	if err := fn(Tx{gorm: g, notes: &notes}); err != nil {
+		return err
+	}
+	if err := commit(ctx, conn); err != nil {
+		return err
+	}
+	d.notifier.add(notes)
+	return nil
 }
 
 // Gorm is for store files: statements inside the transaction.
@@ -41,15 +55,6 @@ func (t Tx) Gorm() *gorm.DB { return t.gorm }
 func (t Tx) Lock(key string) error {
 	if err := t.gorm.Exec("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", key).Error; err != nil {
 		return fmt.Errorf("locking: %w", err)
-	}
-	return nil
-}
-
-// LockShared is Lock for those who may hold it together, but not together with
-// a holder of Lock.
-func (t Tx) LockShared(key string) error {
-	if err := t.gorm.Exec("SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))", key).Error; err != nil {
-		return fmt.Errorf("locking shared: %w", err)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 	out.kafka.grant(order.grant)
 	out.reservation = reservationOf(out.kafka, order.grant)
 	candidates := Rank(Candidates(clusters), demandOf(out.kafka), out.kafka.CreatedAt)
-	err = s.txAfterQueue(ctx, func(tx db.Tx) error {
+	err = s.txAfterQueue(ctx, locksOf(out.kafka, admission.Limit, order), func(tx db.Tx) error {
 		if key != nil {
 			if err := takeKey(tx, *key, out.kafka.ID); err != nil {
 				return err
@@ -90,9 +90,6 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 
 // takeLimits judges what is counted, in the order that clients rely on.
 func takeLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder, candidates []Candidate) error {
-	if err := lockLimits(tx, k, limit, order); err != nil {
-		return err
-	}
 	if err := checkRegion(tx, k, limit); err != nil {
 		return err
 	}
@@ -129,9 +126,9 @@ func settleOn(tx db.Tx, candidates []Candidate, k *Kafka) error {
 // of an organisation or region needs. Where the queue is longer than the
 // connection waits for a lock, the order stands in line again: it has done
 // nothing yet, and the request still has time.
-func (s *Service) txAfterQueue(ctx context.Context, fn func(db.Tx) error) error {
+func (s *Service) txAfterQueue(ctx context.Context, queue []db.Opening, fn func(db.Tx) error) error {
 	for {
-		err := s.DB.Tx(ctx, fn)
+		err := s.DB.TxOpened(ctx, queue, fn)
 		if !db.IsLockTimeout(err) || ctx.Err() != nil {
 			return err
 		}
@@ -192,26 +189,22 @@ type quotaOrder struct {
 	refusal error
 }
 
-// lockLimits makes those wait who would count the same rows: first those of the
+// locksOf makes those wait who would count the same rows: first those of the
 // owner, then of the organisation, then of the region. Always in this order, so
 // that nobody waits in a circle; and only where something is counted.
-func lockLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder) error {
+func locksOf(k Kafka, limit catalog.Limit, order quotaOrder) (locks []db.Opening) {
 	byOwner := order.grant.Scope == quota.ByOwner && !order.grant.Unlimited
 	if byOwner || k.InstanceType == catalog.Developer {
-		if err := tx.Lock("quota/owner/" + k.Owner); err != nil {
-			return err
-		}
+		locks = append(locks, db.OpenLock("quota/owner/"+k.Owner))
 	}
 	byOrganisation := order.grant.Scope == quota.ByOrganisation && !order.grant.Unlimited
 	if byOrganisation || order.grant.Remote != nil {
-		if err := tx.Lock("quota/organisation/" + k.OrganisationID); err != nil {
-			return err
-		}
+		locks = append(locks, db.OpenLock("quota/organisation/"+k.OrganisationID))
 	}
 	if limit.Limited {
-		return tx.Lock("region/" + k.CloudProvider + "/" + k.Region + "/" + k.InstanceType)
+		locks = append(locks, db.OpenLock("region/"+k.CloudProvider+"/"+k.Region+"/"+k.InstanceType))
 	}
-	return nil
+	return locks
 }
 
 func checkRegion(tx db.Tx, k Kafka, limit catalog.Limit) error {

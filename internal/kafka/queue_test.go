@@ -43,12 +43,13 @@ func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		s := NewService(Deps{DB: d})
-		done <- s.txAfterQueue(bound(t), func(tx db.Tx) error {
+		arrival := db.Opening{SQL: "SELECT 1", Read: func(db.Row) error {
 			if tries++; tries == 2 {
 				close(release)
 			}
-			return tx.Lock("queue")
-		})
+			return nil
+		}}
+		done <- s.txAfterQueue(bound(t), []db.Opening{arrival, db.OpenLock("queue")}, func(db.Tx) error { return nil })
 	}()
 	require.NoError(t, <-done)
 	require.NoError(t, <-holder)
@@ -56,5 +57,5 @@ func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.Error(t, NewService(Deps{DB: d}).txAfterQueue(ended, func(db.Tx) error { return nil }), "not beyond the request's time")
+	require.Error(t, NewService(Deps{DB: d}).txAfterQueue(ended, nil, func(db.Tx) error { return nil }), "not beyond the request's time")
 }

@@ -24,8 +24,8 @@ func (s *Store) useOf(ctx context.Context, key orderKey) (keyUse, bool, error) {
 	return uses[0], true, nil
 }
 
-// takeKey binds a key to the instance that the transaction makes. It comes first in
-// there, so that a twin waits here and not at a lock or a name of its own.
+// takeKey binds a key to the instance that the transaction makes. It comes before
+// all that is judged, so that a twin hears of its key and not of its own name.
 func takeKey(tx db.Tx, key orderKey, id ID) error {
 	result := tx.Gorm().Exec(`INSERT INTO idempotency_keys AS have (organisation_id, owner, key, request_hash, kafka_id, created_at)
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (organisation_id, owner, key) DO UPDATE

@@ -57,6 +57,44 @@ func TestEveryColumnSurvives(t *testing.T) {
 	require.Equal(t, k, got)
 }
 
+// A loop that is woken reads the row: one that has to wait is left in peace.
+func TestOnlyARowThatIsDueWakesItsLoop(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	listening, heard, ended := make(chan struct{}, 8), make(chan string, 8), make(chan error, 1)
+	go func() {
+		ended <- d.Listen(ctx, NotifyChannel, func() { listening <- struct{}{} }, func(payload string) { heard <- payload })
+	}()
+	<-listening
+	next := func() string {
+		select {
+		case payload := <-heard:
+			return payload
+		case <-bound(t).Done():
+			return "nothing"
+		}
+	}
+	k := put(t, d, row("one", Preparing))
+	require.Equal(t, "preparing "+string(k.ID), next())
+	apply := func(c Change) {
+		t.Helper()
+		c.Now = clock.System()
+		require.NoError(t, d.Tx(bound(t), func(tx db.Tx) (err error) {
+			k, err = Apply(tx, k, c)
+			return err
+		}))
+	}
+	apply(Change{Event: Prepared, Actor: ByLoop})
+	apply(Change{Event: RejectedFull, Actor: ByAgent, Set: Columns{"next_attempt_at": clock.System()}})
+	require.Equal(t, "provisioning "+string(k.ID), next(), "its agent has no room for it")
+	apply(Change{Event: DeleteAsked, Actor: ByUser})
+	require.Equal(t, "deprovision "+string(k.ID), next())
+	require.Empty(t, heard)
+	cancel()
+	require.NoError(t, <-ended)
+}
+
 // A newer version's migration adds columns while this version goes on.
 func TestAColumnThatAppearsHurtsNoRead(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type Columns map[string]any
 // and decide anew. It is an outcome to handle, never success.
 var ErrStale = errors.New("writing an instance: it changed since it was read")
 
-// NotifyChannel is where each write of a row announces "<status> <id>".
+// NotifyChannel is where each write that makes a row due announces "<status> <id>".
 const NotifyChannel = "kafka"
 
 // Change is one transition to apply.
@@ -32,8 +32,8 @@ type Change struct {
 
 // Apply is the only writer of a status. It compares and sets on id, version and
 // the statuses that the transition table allows and appends to the history, all
-// in one statement of the caller's transaction, and notifies. The returned row
-// carries the new status and version only. No row written is ErrStale.
+// in one statement of the caller's transaction, and wakes the loop of a row that
+// is due at once. The returned row carries the new status and version only. No row written is ErrStale.
 func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	t, ok := transitionOf(c.Event)
 	if !ok || !slices.Contains(t.Actors, c.Actor) {
@@ -52,8 +52,10 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	}
 	set["status"] = t.To
 	set["status_changed_at"] = entered
-	if _, given := set["next_attempt_at"]; !given {
-		set["next_attempt_at"] = t.To.dueAt(entered)
+	due, given := set["next_attempt_at"].(time.Time)
+	if !given {
+		due = t.To.dueAt(entered)
+		set["next_attempt_at"] = due
 	}
 	set["attempts"] = 0
 	set["last_error"] = ""
@@ -75,7 +77,9 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	if result.RowsAffected == 0 {
 		return Kafka{}, ErrStale
 	}
-	tx.Notify(NotifyChannel, string(t.To)+" "+string(k.ID))
+	if !due.After(c.Now) { // else there is nothing for a loop to do yet
+		tx.Notify(NotifyChannel, string(t.To)+" "+string(k.ID))
+	}
 	k.Version, k.Status, k.StatusChangedAt = version, t.To, entered
 	return k, nil
 }

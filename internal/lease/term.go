@@ -54,34 +54,29 @@ func (t *Term) Tx(ctx context.Context, fn func(db.Tx) error) error {
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, until, ErrLost)
 	defer cancel()
-	err := t.lease.db.Tx(ctx, func(tx db.Tx) error {
-		if err := tx.LockShared(t.lease.lockKey()); err != nil {
-			return err
-		}
-		// A statement of its own: only one that begins after the lock is held
-		// sees what a take-over committed before.
-		if err := t.check(tx); err != nil {
-			return err
-		}
-		return fn(tx)
-	})
+	err := t.lease.db.TxOpened(ctx, []db.Opening{db.OpenLockShared(t.lease.lockKey()), t.check()}, fn)
 	if err != nil && !errors.Is(err, ErrLost) && errors.Is(context.Cause(ctx), ErrLost) {
 		return errors.Join(ErrLost, err)
 	}
 	return err
 }
 
-func (t *Term) check(tx db.Tx) error {
-	var valid bool
-	err := tx.Gorm().Raw(
-		"SELECT EXISTS (SELECT FROM leader_leases WHERE lease_type = ? AND term = ?::uuid AND expires > clock_timestamp())",
-		t.lease.leaseType, t.id).Scan(&valid).Error
-	if err != nil {
-		return fmt.Errorf("checking the lease: %w", err)
+// check is a statement of its own: only one that begins after the lock is held
+// sees what a take-over committed before.
+func (t *Term) check() db.Opening {
+	return db.Opening{
+		SQL:  "SELECT EXISTS (SELECT FROM leader_leases WHERE lease_type = $1 AND term = $2::uuid AND expires > clock_timestamp())",
+		Args: []any{t.lease.leaseType, t.id},
+		Read: func(row db.Row) error {
+			var valid bool
+			if err := row.Scan(&valid); err != nil {
+				return fmt.Errorf("checking the lease: %w", err)
+			}
+			if !valid {
+				t.end(ErrLost)
+				return ErrLost
+			}
+			return nil
+		},
 	}
-	if !valid {
-		t.end(ErrLost)
-		return ErrLost
-	}
-	return nil
 }

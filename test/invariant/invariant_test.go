@@ -111,14 +111,11 @@ func (w *world) as(replica string, fenced bool, statement string) {
 		d = postgres.OpenURL(w.owner, u.String())
 		w.replicas[u.String()] = d
 	}
-	require.NoError(w.t, d.Tx(w.t.Context(), func(tx db.Tx) error {
-		if fenced {
-			if err := tx.LockShared("lease:kafka_reconciler"); err != nil {
-				return err
-			}
-		}
-		return tx.Gorm().Exec(statement).Error
-	}))
+	var fence []db.Opening
+	if fenced {
+		fence = append(fence, db.OpenLockShared("lease:kafka_reconciler"))
+	}
+	require.NoError(w.t, d.TxOpened(w.t.Context(), fence, func(tx db.Tx) error { return tx.Gorm().Exec(statement).Error }))
 }
 
 func (w *world) check() []string {

@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
+)
+
+// Placeable gives what placing looks at of the managed clusters of a region that
+// are ready, oldest first. It runs for every order: the lists of versions, which
+// are long and seldom change, are read once for each change.
+func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
+	rows, err := db.Collect(ctx, s.db, func(row db.Row) (c Cluster, err error) {
+		err = row.Scan(&c.ID, &c.Version, &c.ClusterID, &c.ClusterDNS, &c.MultiAZ, &c.SupportedInstanceType, &c.Schedulable, &c.CapacityLimit, &c.CapacityUsed)
+		return c, err
+	}, `SELECT id, version, cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used
+		FROM clusters WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
+		ORDER BY created_at, id`, provider, region)
+	if err != nil {
+		return nil, fmt.Errorf("listing placeable clusters: %w", err)
+	}
+	if missing := s.versions.fill(rows); len(missing) > 0 {
+		if err := s.readVersions(ctx, missing); err != nil {
+			return nil, err
+		}
+		s.versions.fill(rows)
+	}
+	return rows, nil
+}
+
+func (s *Store) readVersions(ctx context.Context, of []ID) error {
+	read, err := db.Collect(ctx, s.db, func(row db.Row) (c Cluster, err error) {
+		return c, row.Scan(&c.ID, &c.Version, &c.AvailableStrimziVersions)
+	}, "SELECT id, version, available_strimzi_versions FROM clusters WHERE id = ANY(?)", of)
+	if err != nil {
+		return fmt.Errorf("reading the versions of clusters: %w", err)
+	}
+	s.versions.keep(read)
+	return nil
+}
+
+// mostVersions bounds the clusters whose lists are kept; beyond it all are read anew.
+const mostVersions = 4096
+
+// versionsRead keeps the lists of versions that rows had in their last known state.
+type versionsRead struct {
+	mu sync.Mutex
+	of map[ID]Cluster // with id, version and the list
+}
+
+// fill gives the rows their lists, and the ids of those whose list is not known: a
+// row that changes between two reads has none until the next order.
+func (v *versionsRead) fill(rows []Cluster) (missing []ID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, row := range rows {
+		if kept, ok := v.of[row.ID]; ok && kept.Version >= row.Version {
+			rows[i].AvailableStrimziVersions = kept.AvailableStrimziVersions
+		} else {
+			missing = append(missing, row.ID)
+		}
+	}
+	return missing
+}
+
+func (v *versionsRead) keep(rows []Cluster) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.of == nil || len(v.of)+len(rows) > mostVersions {
+		v.of = make(map[ID]Cluster, len(rows))
+	}
+	for _, row := range rows {
+		v.of[row.ID] = row
+	}
+}
