@@ -132,10 +132,12 @@ func parts() []part {
 		{name: "idle", measure: (*stage).measureIdle},
 		{name: "get", measure: (*stage).measureGet},
 		{name: "lists", measure: (*stage).measureLists, worst: true},
+		{name: "catalogue", measure: (*stage).measureCatalogue},
 		{name: "agent", measure: (*stage).measureAgent},
 		{name: "life", measure: (*stage).measureLife},
 		{name: "take-over", measure: (*stage).measureTakeOver, once: true},
 		{name: "create", measure: (*stage).measureCreate, worst: true},
+		{name: "crowd", measure: (*stage).measureCrowd, asked: true},
 		{name: throughPart, measure: (*stage).measureThrough, asked: true},
 	}
 }
