@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +29,15 @@ func (c *commands) serveCommand() *cobra.Command {
 	}
 }
 
+// garbage is how much may be allocated, in percent of what is in use, before it is
+// collected. A replica uses little memory, so Go's 100 would have it collect all
+// the time: that costs a tenth of the processor under load and saves some 20 MB.
+const garbage = 200
+
 func (c *commands) serve(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" { // the operator's word counts
+		debug.SetGCPercent(garbage)
+	}
 	logger := c.logger()
 	slog.SetDefault(logger) // for libraries that log by themselves
 	b := thisBuild()
