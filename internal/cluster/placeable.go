@@ -8,26 +8,50 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
 
+const placeColumns = "id, version, cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used"
+
+func scanPlace(row db.Row) (c Cluster, err error) {
+	err = row.Scan(&c.ID, &c.Version, &c.ClusterID, &c.ClusterDNS, &c.MultiAZ, &c.SupportedInstanceType, &c.Schedulable, &c.CapacityLimit, &c.CapacityUsed)
+	return c, err
+}
+
 // Placeable gives what placing looks at of the managed clusters of a region that
 // are ready, oldest first. It runs for every order: the lists of versions, which
 // are long and seldom change, are read once for each change.
 func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
-	rows, err := db.Collect(ctx, s.db, func(row db.Row) (c Cluster, err error) {
-		err = row.Scan(&c.ID, &c.Version, &c.ClusterID, &c.ClusterDNS, &c.MultiAZ, &c.SupportedInstanceType, &c.Schedulable, &c.CapacityLimit, &c.CapacityUsed)
-		return c, err
-	}, `SELECT id, version, cluster_id, cluster_dns, multi_az, supported_instance_type, schedulable, capacity_limit, capacity_used
-		FROM clusters WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
+	rows, err := db.Collect(ctx, s.db, scanPlace, "SELECT "+placeColumns+` FROM clusters
+		WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
 		ORDER BY created_at, id`, provider, region)
 	if err != nil {
 		return nil, fmt.Errorf("listing placeable clusters: %w", err)
 	}
-	if missing := s.versions.fill(rows); len(missing) > 0 {
-		if err := s.readVersions(ctx, missing); err != nil {
-			return nil, err
-		}
-		s.versions.fill(rows)
+	return rows, s.fill(ctx, rows)
+}
+
+// PlaceOf is Placeable for one live cluster, whatever its status.
+func (s *Store) PlaceOf(ctx context.Context, clusterID string) (Cluster, error) {
+	rows, err := db.Collect(ctx, s.db, scanPlace, "SELECT "+placeColumns+" FROM clusters WHERE cluster_id = ? AND deleted_at IS NULL", clusterID)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("finding a cluster: %w", err)
 	}
-	return rows, nil
+	if len(rows) == 0 {
+		return Cluster{}, ErrNotFound
+	}
+	err = s.fill(ctx, rows)
+	return rows[0], err
+}
+
+// fill adds the lists of versions.
+func (s *Store) fill(ctx context.Context, rows []Cluster) error {
+	missing := s.versions.fill(rows)
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := s.readVersions(ctx, missing); err != nil {
+		return err
+	}
+	s.versions.fill(rows)
+	return nil
 }
 
 func (s *Store) readVersions(ctx context.Context, of []ID) error {

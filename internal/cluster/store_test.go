@@ -111,6 +111,11 @@ func TestPlaceableShowsTheVersionsOfNow(t *testing.T) {
 	}))
 	require.Equal(t, []string{"so.v0.24.0-0"}, versions(b.store))
 	require.Equal(t, []string{"so.v0.24.0-0"}, versions(cluster.NewStore(b.d)))
+	of, err := cluster.NewStore(b.d).PlaceOf(b.ctx, "c1")
+	require.NoError(t, err)
+	require.Equal(t, "so.v0.24.0-0", of.AvailableStrimziVersions[0].Version)
+	_, err = b.store.PlaceOf(b.ctx, "c2")
+	require.ErrorIs(t, err, cluster.ErrNotFound)
 }
 
 func (b *bench) clock() time.Time              { return *b.now.Load() }

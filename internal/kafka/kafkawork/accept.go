@@ -19,7 +19,7 @@ func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 	if k.ClusterID == "" {
 		return w.assign(ctx, tx, k)
 	}
-	c, err := w.Clusters.ByClusterID(ctx, k.ClusterID)
+	c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
 	if errors.Is(err, cluster.ErrNotFound) {
 		return w.assign(ctx, tx, k) // its cluster is gone, and with it the room that was taken there
 	}

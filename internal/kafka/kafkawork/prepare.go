@@ -18,7 +18,7 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	if k.Status != kafka.Preparing {
 		return 0, nil
 	}
-	c, err := w.Clusters.ByClusterID(ctx, k.ClusterID)
+	c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
 	if errors.Is(err, cluster.ErrNotFound) {
 		return w.wait(ctx, tx, k, kafka.FailedPreparing, "the data-plane cluster of the instance is gone")
 	}
