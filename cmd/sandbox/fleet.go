@@ -7,12 +7,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kas-fleet/kas-fleet-manager/test/process"
 )
 
 const (
@@ -80,11 +81,8 @@ func (f *fleet) start() {
 	}
 }
 
-// keep runs a replica again and again until the fleet stops. Its thread is its own:
-// the kernel takes the end of the thread that made a child for the parent's death.
+// keep runs a replica again and again until the fleet stops.
 func (f *fleet) keep(r *replica) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	for {
 		err := f.once(r)
 		select {
@@ -113,7 +111,7 @@ func (f *fleet) once(r *replica) error {
 	defer func() { _ = log.Close() }()
 	// Not bound to a context, which would kill it where stop asks it to end.
 	cmd := exec.CommandContext(context.Background(), f.binary, append([]string{"serve"}, r.args...)...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = f.environ, f.folder.path, log, log, attributes()
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = f.environ, f.folder.path, log, log
 	r.mu.Lock()
 	select {
 	case <-f.stopping:
@@ -121,14 +119,14 @@ func (f *fleet) once(r *replica) error {
 		return nil
 	default:
 	}
-	err = cmd.Start()
+	wait, err := process.Begin(cmd)
 	r.cmd = cmd
 	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	f.changed()
-	if err := cmd.Wait(); err != nil {
+	if err := wait(); err != nil {
 		return err
 	}
 	return errors.New("exit code 0")

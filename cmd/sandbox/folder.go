@@ -104,5 +104,9 @@ func (f *folder) write(name, content string) (path string, err error) {
 	return path, nil
 }
 
-// release gives the folder back.
-func (f *folder) release() { _ = f.lock.Close() }
+// release gives the folder back. To close the lock is not enough: a child that is
+// being started has a copy of it until it runs its own program.
+func (f *folder) release() {
+	_ = syscall.Flock(int(f.lock.Fd()), syscall.LOCK_UN) // closing is the rest of it
+	_ = f.lock.Close()
+}

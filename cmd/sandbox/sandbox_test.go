@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,6 +175,22 @@ func TestTheFleetManagerCanReadItsFiles(t *testing.T) {
 	file, err := cluster.ParseFile("cluster list", []byte(clusterList()))
 	require.NoError(t, err)
 	require.Len(t, file.Entries, len(clusters()))
+}
+
+// A child that another test is about to start holds, between fork and exec, a copy of all that is open.
+func TestAFolderIsFreeWhenItIsReleased(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := claimFolder(dir, 0)
+	require.NoError(t, err)
+	copied, err := syscall.Dup(int(first.lock.Fd()))
+	require.NoError(t, err)
+	defer func() { _ = syscall.Close(copied) }()
+	first.release()
+	again, err := claimFolder(dir, 0)
+	require.NoError(t, err)
+	require.Equal(t, dir, again.path)
+	again.release()
 }
 
 func TestOneWorldAFolder(t *testing.T) {

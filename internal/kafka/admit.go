@@ -186,7 +186,7 @@ func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
 	if !ok || len(kind.Sizes) == 0 {
 		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+a.kind+" has no sizes")
 	}
-	a.Type, a.Size, a.MultiAZ = kind, kind.Sizes[0], kind.ID == catalog.Standard
+	a.Type, a.Size, a.MultiAZ = kind, kind.Sizes[0], kind.MultiAZ()
 	if r.Plan == "" {
 		return nil
 	}

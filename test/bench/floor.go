@@ -96,6 +96,7 @@ func floorRow(ctx context.Context, pool *pgxpool.Pool, id string) (public.KafkaR
 // floor is the running child.
 type floor struct {
 	cmd     *exec.Cmd
+	wait    func() error
 	address string
 }
 
@@ -106,15 +107,16 @@ func (s *stage) startFloor(ctx context.Context) (*floor, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, floorCommand)
 	cmd.Env = append(os.Environ(), floorDatabase+"="+s.url)
-	cmd.Stderr, cmd.SysProcAttr = os.Stderr, process.Attributes()
+	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the floor: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
+	wait, err := process.Begin(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("starting the floor: %w", err)
 	}
-	f := &floor{cmd: cmd}
+	f := &floor{cmd: cmd, wait: wait}
 	text, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		f.stop()
@@ -126,5 +128,5 @@ func (s *stage) startFloor(ctx context.Context) (*floor, error) {
 
 func (f *floor) stop() {
 	_ = f.cmd.Process.Kill()
-	_ = f.cmd.Wait() // it was killed
+	_ = f.wait() // it was killed
 }

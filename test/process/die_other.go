@@ -4,5 +4,5 @@ package process
 
 import "syscall"
 
-// Attributes put a child in a group of its own, so that Ctrl-C reaches its parent alone.
-func Attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// attributes put a child in a group of its own, so that Ctrl-C reaches its parent alone.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -66,15 +67,38 @@ func Start(ctx context.Context, at Addresses, o Options) (*Process, error) {
 	p := &Process{At: at, gone: make(chan struct{})}
 	// Not bound to the context, which would kill it where Terminate asks it to end.
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), o.Binary, append(append([]string{"serve"}, at.Args()...), o.Args...)...)
-	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = o.Environ, o.Dir, o.Output, o.Output, Attributes()
-	if err := p.cmd.Start(); err != nil {
+	p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = o.Environ, o.Dir, o.Output, o.Output
+	wait, err := Begin(p.cmd)
+	if err != nil {
 		return nil, fmt.Errorf("starting the fleet manager: %w", err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // State tells how it ended
+		_ = wait() // State tells how it ended
 		close(p.gone)
 	}()
 	return p, nil
+}
+
+// Begin starts any child so that it ends with this process, and no sooner. wait is
+// called once, in place of the command's own.
+func Begin(cmd *exec.Cmd) (wait func() error, err error) {
+	cmd.SysProcAttr = attributes()
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		// The kernel takes the end of the thread that made a child for the parent's
+		// death, and Go ends threads now and then.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return func() error { return <-ended }, nil
 }
 
 // Await waits until the API answers anybody anything.

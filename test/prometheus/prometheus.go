@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -93,23 +92,17 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary,
 		"--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=1d", "--storage.tsdb.wal-compression",
 		"--web.listen-address="+o.Address, "--log.level=warn")
-	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = o.Dir, log, log, process.Attributes()
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that made a child for the parent's death.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(s.gone)
-		defer func() { _ = log.Close() }()
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = s.cmd.Wait() // its log tells how it ended
-		}
-	}()
-	if err := <-started; err != nil {
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = o.Dir, log, log
+	wait, err := process.Begin(s.cmd)
+	if err != nil {
+		_ = log.Close()
 		return nil, fmt.Errorf("starting Prometheus: %w", err)
 	}
+	go func() {
+		_ = wait() // its log tells how it ended
+		_ = log.Close()
+		close(s.gone)
+	}()
 	if err := s.await(ctx); err != nil {
 		said, _ := os.ReadFile(filepath.Join(o.Dir, "prometheus.log"))
 		return nil, errors.Join(fmt.Errorf("starting Prometheus: %w: %s", err, said[max(0, len(said)-500):]), s.Stop())
