@@ -16,26 +16,20 @@ func (m malformed) Error() string { return string(m) }
 
 // singleValue is a request body that holds one JSON value and nothing after it.
 // encoding/json would stop reading behind the value, so that half of a
-// concatenated or mangled body would be obeyed in silence. It reads the body
-// when a handler first asks for it: handlers without interest never see faults.
+// concatenated or mangled body would be obeyed in silence. What is wrong with it is
+// told to who first reads it: handlers without interest never see faults.
 type singleValue struct {
 	body    io.ReadCloser
-	nul     bool // texts may hold NUL: they are cleaned where they are stored
+	nul     bool          // texts may hold NUL: they are cleaned where they are stored
+	text    *bytes.Buffer // what was received already
 	checked io.Reader
 	err     error
 }
 
 func (s *singleValue) Read(p []byte) (int, error) {
 	if s.checked == nil && s.err == nil {
-		var text []byte
-		var long *http.MaxBytesError
-		switch text, s.err = io.ReadAll(s.body); {
-		case s.err == nil:
-			s.err = checkSingle(text, s.nul)
-		case errors.As(s.err, &long):
-			s.err = malformed(fmt.Sprintf("the body is larger than %d bytes", long.Limit))
-		}
-		s.checked = bytes.NewReader(text)
+		_, err := s.text.ReadFrom(s.body)
+		s.judge(err)
 	}
 	if s.err != nil {
 		return 0, s.err
@@ -44,6 +38,38 @@ func (s *singleValue) Read(p []byte) (int, error) {
 }
 
 func (s *singleValue) Close() error { return s.body.Close() }
+
+// freeBody is what everybody may send before it counts: an order is shorter, so
+// that nobody's large bodies are in the way of orders.
+const freeBody = 4 << 10
+
+// receive reads the body to its end, or tells that the room for bodies is full.
+func (s *singleValue) receive(room *grant) bool {
+	for step := int64(freeBody); ; step = budgetStep {
+		if _, err := io.CopyN(s.text, s.body, step); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			s.judge(err)
+			return true
+		}
+		if !room.afford(s.text.Len() + budgetStep - freeBody) {
+			return false
+		}
+	}
+}
+
+// judge looks at a body that is there, or at what kept the rest of it away.
+func (s *singleValue) judge(err error) {
+	var long *http.MaxBytesError
+	switch {
+	case err == nil:
+		err = checkSingle(s.text.Bytes(), s.nul)
+	case errors.As(err, &long):
+		err = malformed(fmt.Sprintf("the body is larger than %d bytes", long.Limit))
+	}
+	s.checked, s.err = s.text, err
+}
 
 // checkSingle finds the end of the first JSON value and demands white space
 // behind it. The decoder checks the value itself afterwards. Unless nul allows

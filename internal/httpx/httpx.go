@@ -70,18 +70,31 @@ type chain struct {
 	inner   http.Handler // CORS around dispatch
 	zippers zippers
 	shelf   shelf
-	budget  heldBudget
+	held    budget // replies
+	texts   shelf
+	bodies  budget // of customers' requests
+	reports budget // of agents'
 }
 
+// Beyond these a body is refused with 429, before it is read.
+const (
+	bodiesInAll  = 64 << 20
+	reportsInAll = 256 << 20 // after an outage all agents come at a time
+	perSender    = 16 << 20
+)
+
 // NewHandler builds the chain, outermost first: operation id, access log,
-// metrics, recovery; one trailing slash off; CORS; route; authorisation; the
-// caller's turn; limits of body and time; the handler.
+// metrics, recovery; one trailing slash off; CORS; route; authorisation; the body,
+// within limits of size and time; the caller's turn; the handler.
 func NewHandler(o Options) (http.Handler, error) {
 	routes, err := readRoutes(o)
 	if err != nil {
 		return nil, err
 	}
-	c := &chain{Options: o, routes: routes}
+	c := &chain{
+		Options: o, routes: routes, held: budget{inAll: heldInAll, perTenant: heldPerTenant},
+		bodies: budget{inAll: bodiesInAll, perTenant: perSender}, reports: budget{inAll: reportsInAll, perTenant: perSender},
+	}
 	c.inner = handlers.CORS(
 		handlers.AllowedMethods([]string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost}),
 		handlers.AllowedHeaders([]string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"}),
@@ -98,7 +111,7 @@ func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = stripSlash(r).WithContext(ctx)
 	out.Header().Set(OperationIDHeader, seen.id)
 
-	defer out.repay()
+	defer out.room.repay()
 	aborted := c.guarded(out, r)
 	if !aborted {
 		out.finish()
@@ -184,7 +197,11 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		c.refusePath(w, r)
 		return
 	}
-	leave, err := c.enter(ctx, seen, r.Method)
+	body := &singleValue{
+		body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch, text: c.texts.take(),
+	}
+	defer c.texts.give(body.text)
+	leave, err := c.enter(r, seen, body)
 	if err != nil {
 		c.Errors.WriteError(w, r, err)
 		return
@@ -200,27 +217,51 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(target.timeout + writeGrace))
 	}
 	r = mux.SetURLVars(r, match.Vars)
-	r.Body = &singleValue{body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch}
+	r.Body = body
 	match.Handler.ServeHTTP(w, r)
 }
 
-// enter waits for the caller's turn, and then asks what takes long to find out.
-func (c *chain) enter(ctx context.Context, seen *call, method string) (leave func(), err error) {
+// enter receives the body, so that a client that sends slowly keeps no place,
+// waits for the caller's turn, and then asks what takes long to find out. leave
+// gives back the place, and the room of the body.
+func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave func(), err error) {
+	ctx, template := r.Context(), seen.route.template
 	leave = func() {}
 	if c.Limits != nil {
-		by := c.Caller(ctx, method, seen.route.template)
-		seen.out.tenant = by.Key
-		if leave, err = c.Limits.enter(ctx, method, by); err != nil {
+		by := c.Caller(ctx, r.Method, template)
+		seen.out.room.tenant = by.Key
+		room := &grant{budget: &c.bodies, tenant: by.Key}
+		if by.Agent {
+			room.budget = &c.reports
+		}
+		done, err := c.Limits.enter(ctx, r.Method, by, func() error { return awaitBody(r, body, room) })
+		if err != nil {
+			room.repay()
 			return nil, err
 		}
+		leave = func() { done(); room.repay() }
 	}
 	if c.Admit != nil {
-		if err := c.Admit(ctx, method, seen.route.template); err != nil {
+		if err := c.Admit(ctx, r.Method, template); err != nil {
 			leave()
 			return nil, err
 		}
 	}
 	return leave, nil
+}
+
+// awaitBody receives the bodies that handlers read.
+func awaitBody(r *http.Request, body *singleValue, room *grant) error {
+	if r.ContentLength == 0 || r.Method == http.MethodGet || r.Method == http.MethodDelete {
+		return nil
+	}
+	if !body.receive(room) {
+		return tooMany{time.Second}
+	}
+	if errors.Is(r.Context().Err(), context.DeadlineExceeded) { // nothing of the request's time is left
+		return unreadable(r.Context().Err(), "the body did not arrive in time")
+	}
+	return nil
 }
 
 // refusePath answers for a path without route: 405 with the methods it has, or 404.

@@ -160,7 +160,7 @@ func TestRatesAreCountedForEachCaller(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(LimitConfig{ReadsInFlight: 100, WritesInFlight: 100, ReadRate: 0.5})
 	ask := func(method string, by Caller) error {
-		leave, err := l.enter(t.Context(), method, by)
+		leave, err := l.enter(t.Context(), method, by, ready)
 		if err == nil {
 			leave()
 		}

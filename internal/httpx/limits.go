@@ -99,8 +99,9 @@ func NewLimits(c LimitConfig) *Limits {
 
 func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.slow, l.writes, l.agents} }
 
-// enter waits for the caller's turn. Who got one must call leave.
-func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave func(), err error) {
+// enter lets a caller that does not ask too fast prepare, and waits for its turn. Who
+// got one must call leave.
+func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare func() error) (leave func(), err error) {
 	way, pace := l.writes, l.writeRates
 	switch {
 	case by.Agent:
@@ -113,6 +114,9 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller) (leave fun
 	}
 	if wait := pace.take(by.Key); wait > 0 {
 		return nil, tooMany{wait}
+	}
+	if err := prepare(); err != nil {
+		return nil, err
 	}
 	if !way.enter(ctx, by.Key, l.patience) {
 		return nil, tooMany{time.Second}

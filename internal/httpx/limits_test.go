@@ -13,10 +13,10 @@ func TestWhoWaitsForAnUpstreamTakesNobodysPlace(t *testing.T) {
 	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1})
 	slow := Caller{Slow: true, Key: "one"}
 	for range slowInFlight {
-		_, err := l.enter(t.Context(), http.MethodGet, slow)
+		_, err := l.enter(t.Context(), http.MethodGet, slow, ready)
 		require.NoError(t, err)
 	}
-	_, err := l.enter(t.Context(), http.MethodGet, slow)
+	_, err := l.enter(t.Context(), http.MethodGet, slow, ready)
 	require.Error(t, err)
 	for _, free := range []struct {
 		method string
@@ -25,8 +25,10 @@ func TestWhoWaitsForAnUpstreamTakesNobodysPlace(t *testing.T) {
 		{http.MethodGet, Caller{Key: "one"}}, {http.MethodPost, Caller{Key: "one"}}, {http.MethodGet, Caller{Slow: true, Key: "two"}},
 		{http.MethodGet, Caller{Agent: true, Key: "one"}},
 	} {
-		leave, err := l.enter(t.Context(), free.method, free.by)
+		leave, err := l.enter(t.Context(), free.method, free.by, ready)
 		require.NoError(t, err, "%+v", free)
 		leave()
 	}
 }
+
+func ready() error { return nil }

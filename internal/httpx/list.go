@@ -25,9 +25,10 @@ type List struct {
 //
 // Absent and empty parameters have their defaults, page 1 and size 100. Page 0
 // is taken as the first page and echoed, since clients send it. A size above
-// 1000 is cut to 1000: clients that ask for everything keep working and pay with
-// more pages. What is no number, a negative one, size 0, and a page that the
-// reply's int32 could not echo are errors.
+// 1000 is cut to 1000, and so is a negative one, by which scripts for OCM say
+// "all": clients that ask for everything keep working and pay with more pages.
+// What is no number, size 0, a negative page, and a page that the reply's int32
+// could not echo are errors.
 func ParseList(failure string, page, size string) (List, error) {
 	l := List{Page: 1, Size: defaultSize}
 	refuse := func(text string) (List, error) {
@@ -50,8 +51,10 @@ func ParseList(failure string, page, size string) (List, error) {
 		switch {
 		case errors.Is(err, strconv.ErrSyntax):
 			return refuse("size must be a number")
-		case n < 1:
+		case n == 0:
 			return refuse("size must be equal or greater than 1")
+		case n < 0:
+			n = maxSize
 		}
 		l.Size = int(min(n, maxSize))
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -43,15 +42,13 @@ type reply struct {
 	shelf *shelf
 	held  *bytes.Buffer
 
-	tenant  string // for whom it holds
-	budget  *heldBudget
-	granted int // bytes of the budget
+	room grant // for what is held
 }
 
 func (c *chain) newReply(w http.ResponseWriter, r *http.Request) *reply {
 	return &reply{
-		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, budget: &c.budget, asked: r.Header.Get("If-None-Match"),
-		takesGzip: r.Method != http.MethodHead && quality(r.Header.Get("Accept-Encoding"), "gzip") > 0,
+		ResponseWriter: w, zippers: &c.zippers, shelf: &c.shelf, room: grant{budget: &c.held}, asked: oneLine(r.Header, "If-None-Match"),
+		takesGzip: prefersGzip(r),
 	}
 }
 
@@ -81,7 +78,7 @@ func (p *reply) Write(b []byte) (int, error) {
 
 func (p *reply) send(b []byte) (int, error) {
 	if !p.committed {
-		p.commit(len(b) >= compressFrom)
+		p.commit(len(b))
 	}
 	if p.zip != nil {
 		return p.zip.Write(b)
@@ -93,7 +90,7 @@ func (p *reply) send(b []byte) (int, error) {
 func (p *reply) Flush() {
 	_ = p.release(false) // a broken connection has nobody to tell
 	if !p.committed {
-		p.commit(false)
+		p.commit(0)
 	}
 	if p.zip != nil {
 		_ = p.zip.Flush()
@@ -118,57 +115,44 @@ func (p *reply) restart() bool {
 	return true
 }
 
-func (p *reply) commit(large bool) {
+func (p *reply) commit(size int) {
 	p.committed = true
 	if p.status == 0 {
 		p.status = http.StatusOK
 	}
 	bodyless := p.status == http.StatusNoContent || p.status == http.StatusNotModified
-	if large && !bodyless && p.Header().Get("Content-Encoding") == "" {
-		p.Header().Add("Vary", "Accept-Encoding")
-		if p.takesGzip {
-			p.Header().Set("Content-Encoding", "gzip")
-			p.Header().Del("Content-Length")
-			p.zip = p.zippers.take(p.ResponseWriter)
-		}
+	if !bodyless && p.negotiate(size) {
+		p.Header().Set("Content-Encoding", "gzip")
+		p.Header().Del("Content-Length")
+		p.zip = p.zippers.take(p.ResponseWriter)
 	}
 	p.ResponseWriter.WriteHeader(p.status)
+}
+
+// negotiate tells whether a body, or its first part, of this size goes out packed,
+// and says so in the headers. A strong tag names certain bytes, so it becomes weak.
+func (p *reply) negotiate(size int) bool {
+	if size < compressFrom || p.Header().Get("Content-Encoding") != "" {
+		return false
+	}
+	p.Header().Add("Vary", "Accept-Encoding")
+	if tag := p.Header().Get("ETag"); p.takesGzip && strings.HasPrefix(tag, `"`) {
+		p.Header().Set("ETag", "W/"+tag)
+	}
+	return p.takesGzip
 }
 
 // finish sends what is left. A handler that wrote nothing said 200.
 func (p *reply) finish() {
 	_ = p.release(true)
 	if !p.committed {
-		p.commit(false)
+		p.commit(0)
 	}
 	if p.zip != nil {
 		_ = p.zip.Close() // the connection is gone: nobody to tell
 		p.zippers.idle.Put(p.zip)
 		p.zip = nil
 	}
-}
-
-// quality is how much a header like Accept likes a value that it must name; 0 is not
-// at all.
-func quality(header, value string) float64 {
-	for _, offer := range strings.Split(header, ",") {
-		name, params, _ := strings.Cut(offer, ";")
-		if !strings.EqualFold(strings.TrimSpace(name), value) {
-			continue
-		}
-		for _, param := range strings.Split(params, ";") {
-			key, text, _ := strings.Cut(strings.TrimSpace(param), "=")
-			if strings.EqualFold(strings.TrimSpace(key), "q") {
-				q, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-				if err != nil || !(q >= 0) {
-					return 0
-				}
-				return min(q, 1)
-			}
-		}
-		return 1
-	}
-	return 0
 }
 
 // underlying gives the server's own writer, which http.MaxBytesReader uses to

@@ -4,7 +4,6 @@ package process_test
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGTERM)
-		fmt.Println("up")
+		_, _ = io.WriteString(os.Stdout, "up\n")
 		<-asked
 		os.Exit(0)
 	}

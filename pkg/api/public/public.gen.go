@@ -651,7 +651,7 @@ type GetCloudProvidersParams struct {
 	// Page Which page to give, counted from 1, the default
 	Page Page `form:"page,omitempty" json:"page,omitempty"`
 
-	// Size How many items a page has; 100 by default
+	// Size How many items a page has; 100 by default, 1000 at most. More, or a negative number, is taken for 1000.
 	Size Size `form:"size,omitempty" json:"size,omitempty"`
 }
 
@@ -660,7 +660,7 @@ type GetCloudProviderRegionsParams struct {
 	// Page Which page to give, counted from 1, the default
 	Page Page `form:"page,omitempty" json:"page,omitempty"`
 
-	// Size How many items a page has; 100 by default
+	// Size How many items a page has; 100 by default, 1000 at most. More, or a negative number, is taken for 1000.
 	Size Size `form:"size,omitempty" json:"size,omitempty"`
 }
 
@@ -669,7 +669,7 @@ type GetErrorsParams struct {
 	// Page Which page to give, counted from 1, the default
 	Page Page `form:"page,omitempty" json:"page,omitempty"`
 
-	// Size How many items a page has; 100 by default
+	// Size How many items a page has; 100 by default, 1000 at most. More, or a negative number, is taken for 1000.
 	Size Size `form:"size,omitempty" json:"size,omitempty"`
 }
 
@@ -678,7 +678,7 @@ type GetKafkasParams struct {
 	// Page Which page to give, counted from 1, the default
 	Page Page `form:"page,omitempty" json:"page,omitempty"`
 
-	// Size How many items a page has; 100 by default
+	// Size How many items a page has; 100 by default, 1000 at most. More, or a negative number, is taken for 1000.
 	Size Size `form:"size,omitempty" json:"size,omitempty"`
 
 	// OrderBy Columns to sort by, separated by commas, each followed by `asc` (the default) or `desc`. Without it the list is
@@ -752,7 +752,7 @@ type GetServiceAccountsParams struct {
 	// Page Which page to give, counted from 1, the default
 	Page Page `form:"page,omitempty" json:"page,omitempty"`
 
-	// Size How many items a page has; 100 by default
+	// Size How many items a page has; 100 by default, 1000 at most. More, or a negative number, is taken for 1000.
 	Size Size `form:"size,omitempty" json:"size,omitempty"`
 
 	// ClientID Give only the account with this client id. A well-formed id that nobody has gives an empty list.
