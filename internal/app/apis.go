@@ -96,13 +96,14 @@ func (a *App) callerOf(ctx context.Context, method, template string) httpx.Calle
 	if strings.HasPrefix(template, agentPaths) {
 		return httpx.Caller{Agent: true, Key: who.ClientID}
 	}
-	return httpx.Caller{Key: who.OrgID, Slow: a.waitsForUpstreams(method, template)}
+	return httpx.Caller{Key: who.OrgID, Metrics: strings.Contains(template, "/metrics/"), Slow: a.waitsForUpstreams(method, template)}
 }
 
-// waitsForUpstreams tells what the named exceptions of the architecture are.
+// waitsForUpstreams tells what the named exceptions of the architecture are, save
+// for metrics.
 func (a *App) waitsForUpstreams(method, template string) bool {
 	switch {
-	case strings.HasPrefix(template, accountPaths), strings.Contains(template, "/metrics/"):
+	case strings.HasPrefix(template, accountPaths):
 		return true
 	case method == http.MethodPost && template == orderPath:
 		return a.config.Quota.Type == quota.AMSType || a.config.Access.EnableTerms

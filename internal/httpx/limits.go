@@ -64,6 +64,8 @@ const (
 	agentInFlight, agentsInFlight = 4, 64
 	// Requests whose replies wait for upstreams hold their place for long when those are slow.
 	slowInFlight = 8
+	// A request for metrics asks several things at a time and holds all answers in memory.
+	metricsInFlight = 4
 	// Limiters that are kept: who was not heard of for longest starts anew.
 	ratesKept = 10_000
 	burst     = 10 // seconds' worth
@@ -71,18 +73,19 @@ const (
 
 // Caller is who a request counts for.
 type Caller struct {
-	Agent bool
-	Slow  bool   // the reply waits for an upstream, so it must not take the place of those that wait for us only
-	Key   string // the organisation or the agent's client; empty for strangers, who count as one
+	Agent   bool
+	Slow    bool   // the reply waits for an upstream, so it must not take the place of those that wait for us only
+	Metrics bool   // it waits for the store of metrics
+	Key     string // the organisation or the agent's client; empty for strangers, who count as one
 }
 
 // Limits bounds what callers have in flight and how fast they ask. Customers'
-// reads, their writes, what waits for upstreams and the agents each have a lane of
-// their own, so that none of them waits for another.
+// reads, their writes, what waits for the store of metrics or for other upstreams,
+// and the agents each have a lane of their own, so that none waits for another.
 type Limits struct {
-	reads, slow, writes, agents *lane
-	readRates, writeRates       *rates
-	patience                    time.Duration
+	reads, slow, metrics, writes, agents *lane
+	readRates, writeRates                *rates
+	patience                             time.Duration
 }
 
 // NewLimits makes the lanes, all empty.
@@ -90,6 +93,7 @@ func NewLimits(c LimitConfig) *Limits {
 	return &Limits{
 		reads:     newLane("reads", shares*c.ReadsInFlight, c.ReadsInFlight, waitingPerTenant),
 		slow:      newLane("upstreams", shares*slowInFlight, slowInFlight, waitingPerTenant),
+		metrics:   newLane("metrics", shares*metricsInFlight, metricsInFlight, waitingPerTenant),
 		writes:    newLane("writes", shares*c.WritesInFlight, c.WritesInFlight, waitingPerTenant),
 		agents:    newLane("agents", agentsInFlight, agentInFlight, waitingPerTenant),
 		readRates: newRates(c.ReadRate), writeRates: newRates(c.WriteRate),
@@ -97,7 +101,7 @@ func NewLimits(c LimitConfig) *Limits {
 	}
 }
 
-func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.slow, l.writes, l.agents} }
+func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.slow, l.metrics, l.writes, l.agents} }
 
 // enter lets a caller that does not ask too fast prepare, and waits for its turn. Who
 // got one must call leave.
@@ -109,7 +113,10 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare fu
 	case method == http.MethodGet:
 		way, pace = l.reads, l.readRates
 	}
-	if by.Slow {
+	switch {
+	case by.Metrics:
+		way = l.metrics
+	case by.Slow:
 		way = l.slow
 	}
 	if wait := pace.take(by.Key); wait > 0 {

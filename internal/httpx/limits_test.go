@@ -31,4 +31,26 @@ func TestWhoWaitsForAnUpstreamTakesNobodysPlace(t *testing.T) {
 	}
 }
 
+// A request for metrics has four questions under way at a time, and the store is asked 64 by one replica: however
+// many organisations ask, none has more than a quarter of that, and nobody waits for anything else.
+func TestTheStoreOfMetricsIsShared(t *testing.T) {
+	t.Parallel()
+	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1})
+	ask := func(key string) error {
+		_, err := l.enter(t.Context(), http.MethodGet, Caller{Metrics: true, Key: key}, ready)
+		return err
+	}
+	for _, key := range []string{"one", "two", "three", "four"} {
+		for range 4 {
+			require.NoError(t, ask(key))
+		}
+		require.Error(t, ask(key), "a quarter each")
+	}
+	require.Error(t, ask("five"), "all 64 questions are under way")
+	for _, by := range []Caller{{Slow: true, Key: "one"}, {Key: "one"}} {
+		_, err := l.enter(t.Context(), http.MethodGet, by, ready)
+		require.NoError(t, err)
+	}
+}
+
 func ready() error { return nil }

@@ -16,6 +16,10 @@ import (
 
 // Backend answers questions in PromQL.
 type Backend struct {
+	// Together gives the context for questions whose answers one reply needs, so that
+	// they share what it may take of memory.
+	Together func(ctx context.Context) context.Context
+
 	Instant func(ctx context.Context, promQL string, at time.Time) ([]Series, error)
 	Range   func(ctx context.Context, promQL string, w Window) ([]Series, error)
 }
@@ -46,7 +50,8 @@ const (
 	scrapeFailed = "error getting metrics"
 )
 
-// parallel is how many questions of one request are under way at a time.
+// parallel is how many questions of one request are under way at a time. The lane
+// of metrics times this is what the client of the backend lets pass.
 const parallel = 4
 
 // Query gives the present figures of an instance.
@@ -129,7 +134,7 @@ func (s *Service) ask(
 	}
 	questions := plan(namespace, filters)
 	answers := make([][]Series, len(questions))
-	group, ctx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(s.Backend.Together(ctx))
 	group.SetLimit(parallel)
 	for i, q := range questions {
 		group.Go(func() error {

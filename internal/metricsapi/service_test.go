@@ -41,7 +41,10 @@ type world struct {
 
 func newWorld(answer ...Series) *world {
 	w := &world{namespace: "kafka-a", answer: answer, at: now}
-	note := func(promQL string, window Window) ([]Series, error) {
+	note := func(ctx context.Context, promQL string, window Window) ([]Series, error) {
+		if ctx.Value(together{}) == nil {
+			return nil, errors.New("an answer that shares its bound with no other")
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.asked, w.window = append(w.asked, promQL), window
@@ -59,8 +62,13 @@ func newWorld(answer ...Series) *world {
 	w.Service = NewService(Deps{
 		Namespace: func(context.Context, access.Identity, string) (string, error) { return w.namespace, w.missing },
 		Backend: Backend{
-			Instant: func(_ context.Context, promQL string, _ time.Time) ([]Series, error) { return note(promQL, Window{}) },
-			Range:   func(_ context.Context, promQL string, window Window) ([]Series, error) { return note(promQL, window) },
+			Together: func(ctx context.Context) context.Context { return context.WithValue(ctx, together{}, true) },
+			Instant: func(ctx context.Context, promQL string, _ time.Time) ([]Series, error) {
+				return note(ctx, promQL, Window{})
+			},
+			Range: func(ctx context.Context, promQL string, window Window) ([]Series, error) {
+				return note(ctx, promQL, window)
+			},
 		},
 		Clock: func() time.Time { return w.at }, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -74,6 +82,8 @@ func series(name string, value float64, pairs ...string) Series {
 	}
 	return s
 }
+
+type together struct{}
 
 var nobody = access.Identity{}
 

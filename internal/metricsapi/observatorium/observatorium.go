@@ -18,6 +18,7 @@ import (
 // New gives the client as a backend.
 func New(client *observatorium.Client) metricsapi.Backend {
 	return metricsapi.Backend{
+		Together: observatorium.Together,
 		Instant: func(ctx context.Context, promQL string, at time.Time) ([]metricsapi.Series, error) {
 			return translated(client.Query(ctx, promQL, at))
 		},

@@ -20,7 +20,8 @@ import (
 )
 
 // slots is how many queries of this process are under way at a time: what one
-// replica's customers ask must not bring down a store that all share.
+// replica's customers ask must not bring down a store that all share. The lane of
+// metrics lets in as many requests as can use them, and shares them out fairly.
 const slots = 64
 
 // Series is one series of an answer.

@@ -180,6 +180,30 @@ func TestAnswersThatAreTooLong(t *testing.T) {
 	require.ErrorIs(t, err, observatorium.ErrTooLarge)
 }
 
+// Each answer may be as long as this, all that one customer waits for may not.
+func TestAnswersThatAreTooLongTogether(t *testing.T) {
+	t.Parallel()
+	row := []byte(`{"metric":{"topic":"` + strings.Repeat("x", 1<<20) + `"},"value":[1,"1"]}`)
+	long := []byte(`{"status":"success","data":{"resultType":"vector","result":[`)
+	for range 11 {
+		long = append(append(long, row...), ',')
+	}
+	long = append(append(long, row...), `]}}`...)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(long) }))
+	defer server.Close()
+	client, err := observatorium.New(observatorium.Config{RefresherURL: server.URL}, observatorium.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer client.Close()
+	one, other := observatorium.Together(t.Context()), observatorium.Together(t.Context())
+	for _, c := range []struct {
+		of   context.Context
+		want error
+	}{{one, nil}, {one, nil}, {one, observatorium.ErrTooLarge}, {other, nil}, {t.Context(), nil}} {
+		_, err := client.Query(c.of, question, now)
+		require.ErrorIs(t, err, c.want)
+	}
+}
+
 func TestNoCallOutlivesItsRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,20 +1,25 @@
 package observatorium
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/crash"
 )
 
 const (
-	// maxAnswer bounds how much of an answer is read into memory.
-	maxAnswer = 16 << 20
+	// maxAnswer bounds how much of an answer is read into memory, maxTogether how much
+	// of the answers that one request of a customer needs. A partition has some 600
+	// bytes: the largest instances need a few MiB of one answer, and ten of all.
+	maxAnswer   = 16 << 20
+	maxTogether = 32 << 20
 	// maxText is how much of an error's text goes to the log.
 	maxText = 256
 )
@@ -58,7 +63,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bounded(answer, r.Method)
+	return bounded(answer, r)
 }
 
 func (t transport) try(r *http.Request) (*http.Response, error) {
@@ -91,11 +96,11 @@ func (t transport) counted(r *http.Request) (*http.Response, error) {
 
 // bounded turns an error status into an error. Those by which a server says that
 // it wants a GET are the SDK's to see.
-func bounded(answer *http.Response, method string) (*http.Response, error) {
+func bounded(answer *http.Response, r *http.Request) (*http.Response, error) {
 	status := answer.StatusCode
-	wantsGet := method == http.MethodPost && (status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented)
+	wantsGet := r.Method == http.MethodPost && (status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented)
 	if status/100 == 2 || wantsGet {
-		answer.Body = &short{ReadCloser: answer.Body, left: maxAnswer}
+		answer.Body = &short{ReadCloser: answer.Body, left: maxAnswer, together: togetherOf(r.Context())}
 		return answer, nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxText)) // what came counts
@@ -107,15 +112,33 @@ func bounded(answer *http.Response, method string) (*http.Response, error) {
 // could pass for a whole answer.
 type short struct {
 	io.ReadCloser
-	left int
+	left     int
+	together *atomic.Int64 // what is left for this answer and others
 }
 
 func (s *short) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
-	if s.left -= n; s.left < 0 {
+	if s.left -= n; s.left < 0 || s.together.Add(-int64(n)) < 0 {
 		return 0, ErrTooLarge
 	}
 	return n, err
+}
+
+type togetherKey struct{}
+
+// Together gives a context for several queries whose answers are in memory at the
+// same time, so that they share one bound.
+func Together(ctx context.Context) context.Context {
+	left := new(atomic.Int64)
+	left.Store(maxTogether)
+	return context.WithValue(ctx, togetherKey{}, left)
+}
+
+func togetherOf(ctx context.Context) *atomic.Int64 {
+	if left, ok := ctx.Value(togetherKey{}).(*atomic.Int64); ok {
+		return left
+	}
+	return togetherOf(Together(ctx)) // of this answer alone
 }
 
 var errOtherKind = errors.New("the answer is of another kind than the question")

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/config"
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+)
+
+// Who waits for whom: a route in the wrong lane takes the places of those that it has nothing to do with.
+func TestEachRouteHasItsLane(t *testing.T) {
+	t.Parallel()
+	a := &App{config: &config.Config{}}
+	const kafka = orderPath + "/{id}"
+	metrics, slow := httpx.Caller{Metrics: true}, httpx.Caller{Slow: true}
+	special := map[string]httpx.Caller{
+		"GET " + kafka + "/metrics/query": metrics, "GET " + kafka + "/metrics/query_range": metrics, "GET " + kafka + "/metrics/federate": metrics,
+		"GET " + accountPaths: slow, "POST " + accountPaths: slow, "GET " + accountPaths + "/{id}": slow, "DELETE " + accountPaths + "/{id}": slow,
+		"POST " + accountPaths + "/{id}/reset_credentials": slow, http.MethodPatch + " " + kafka: slow,
+	}
+	for _, rule := range access.Rules() {
+		route := rule.Method + " " + rule.Template
+		want := special[route]
+		delete(special, route)
+		got := a.callerOf(t.Context(), rule.Method, rule.Template)
+		want.Agent = rule.Audience == access.Agent
+		require.Equal(t, want, got, route)
+	}
+	require.Empty(t, special, "no such routes")
+}
