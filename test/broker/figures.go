@@ -206,8 +206,13 @@ func (s *sheet) node(node int, t *traffic, names map[[16]byte]string) {
 	s.put("haproxy_server_bytes_out_total", prometheus.CounterValue, float64(t.out.Load()), route...)
 }
 
+// byName begins with 0 for each topic that there is: a rate counts from the first
+// sample. One that its first message makes is scraped too late for that, here as anywhere.
 func byName(counts map[topicKey]int64, names map[[16]byte]string) map[string]int64 {
 	out := map[string]int64{}
+	for _, name := range names {
+		out[name] = 0
+	}
 	for key, count := range counts {
 		name := key.name
 		if name == "" {

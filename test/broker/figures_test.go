@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // scrape gives the sum of each metric's samples, and how many there are.
@@ -32,6 +33,26 @@ func scrape(t *testing.T, r *Router) (sums map[string]float64, counts map[string
 		}
 	}
 	return sums, counts, string(raw)
+}
+
+// A rate counts from the first sample that was seen: a series which begins with its
+// first burst would hide it.
+func TestCountersOfATopicBeginWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Spec{ID: "abc", Name: "orders", Namespace: "kafka-abc", BootstrapHost: bootstrap, Brokers: 3})
+	client := w.client(t)
+	request := kmsg.NewPtrCreateTopicsRequest()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "invoices", 3, 1
+	request.Topics = append(request.Topics, topic)
+	_, err := request.RequestWith(deadline(t), client)
+	require.NoError(t, err)
+	sums, counts, _ := scrape(t, w.router)
+	for _, name := range []string{"messages_in", "bytes_in", "bytes_out"} {
+		name = "kafka_server_brokertopicmetrics_" + name + "_total"
+		require.Equal(t, 3, counts[name], name)
+		require.Zero(t, sums[name], name)
+	}
 }
 
 func TestFiguresAreTrue(t *testing.T) {
