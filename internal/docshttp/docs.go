@@ -126,7 +126,8 @@ func withLogin(raw json.RawMessage, s Settings) (json.RawMessage, error) {
 	return bytes.TrimSpace(out.Bytes()), nil
 }
 
+// tagOf gives a weak tag: the bytes of a packed body are others.
 func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 }

@@ -22,6 +22,15 @@ func withPages(t *testing.T) *edge {
 			w.Header().Set("ETag", `"mine"`)
 			_, _ = io.WriteString(w, long)
 		}).Methods(http.MethodGet)
+		r.HandleFunc("/unpacked", func(w http.ResponseWriter, r *http.Request) { // as files are that are kept packed
+			w.Header().Add("Vary", "Accept-Encoding")
+			if httpx.SameTag(r.Header.Get("If-None-Match"), `W/"file"`) {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			_, _ = io.WriteString(w, long)
+		}).Methods(http.MethodGet)
+		r.HandleFunc("/known", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }).Methods(http.MethodGet)
 		r.HandleFunc("/error", func(w http.ResponseWriter, r *http.Request) {
 			errs.WriteError(w, r, apierr.New(apierr.NotFound, ""))
 		}).Methods(http.MethodGet)
@@ -62,6 +71,16 @@ func TestAPackedReplyHasAWeakTag(t *testing.T) {
 		require.Equal(t, full.Header.Get("ETag"), got.Header.Get("ETag"))
 		require.Equal(t, full.Header.Values("Vary"), got.Header.Values("Vary"), "a cache keeps both apart by the same headers")
 		require.Empty(t, got.Header.Get("Content-Encoding"))
+	}
+}
+
+func TestWhatARepliesHeadersDependOnIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	e := withPages(t)
+	for _, got := range []answer{
+		e.send("GET", "/long", nil), e.send("GET", "/unpacked", nil), e.send("GET", "/unpacked", nil, "If-None-Match", `"file"`), e.send("GET", "/known", nil),
+	} {
+		require.Equal(t, []string{"Authorization", "Accept-Encoding"}, got.Header.Values("Vary"))
 	}
 }
 

@@ -53,7 +53,7 @@ func (p *reply) release(whole bool) error {
 			p.Header().Set("ETag", tag)
 		}
 		if SameTag(p.asked, tag) {
-			p.negotiate(held.Len()) // 304 says what 200 would
+			p.negotiate(held.Len()) // the tag is that of 200
 			p.status = http.StatusNotModified
 			p.Header().Del("Content-Type")
 			p.commit(0)

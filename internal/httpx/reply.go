@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -120,13 +121,23 @@ func (p *reply) commit(size int) {
 	if p.status == 0 {
 		p.status = http.StatusOK
 	}
-	bodyless := p.status == http.StatusNoContent || p.status == http.StatusNotModified
-	if !bodyless && p.negotiate(size) {
+	switch {
+	case p.status == http.StatusNoContent:
+	case p.status == http.StatusNotModified: // it says what 200 would, which may be packed
+		p.varies()
+	case p.negotiate(size):
 		p.Header().Set("Content-Encoding", "gzip")
 		p.Header().Del("Content-Length")
 		p.zip = p.zippers.take(p.ResponseWriter)
 	}
 	p.ResponseWriter.WriteHeader(p.status)
+}
+
+// varies says once that a body depends on who asks.
+func (p *reply) varies() {
+	if !slices.Contains(p.Header().Values("Vary"), "Accept-Encoding") {
+		p.Header().Add("Vary", "Accept-Encoding")
+	}
 }
 
 // negotiate tells whether a body, or its first part, of this size goes out packed,
@@ -135,7 +146,7 @@ func (p *reply) negotiate(size int) bool {
 	if size < compressFrom || p.Header().Get("Content-Encoding") != "" {
 		return false
 	}
-	p.Header().Add("Vary", "Accept-Encoding")
+	p.varies()
 	if tag := p.Header().Get("ETag"); p.takesGzip && strings.HasPrefix(tag, `"`) {
 		p.Header().Set("ETag", "W/"+tag)
 	}
