@@ -20,14 +20,16 @@ func (m malformed) Error() string { return string(m) }
 // told to who first reads it: handlers without interest never see faults.
 type singleValue struct {
 	body    io.ReadCloser
-	nul     bool          // texts may hold NUL: they are cleaned where they are stored
-	text    *bytes.Buffer // what was received already
+	nul     bool // texts may hold NUL: they are cleaned where they are stored
+	shelf   *shelf
+	text    *bytes.Buffer // what was received already; nil: nobody wants it
 	checked io.Reader
 	err     error
 }
 
 func (s *singleValue) Read(p []byte) (int, error) {
 	if s.checked == nil && s.err == nil {
+		s.begin()
 		_, err := s.text.ReadFrom(s.body)
 		s.judge(err)
 	}
@@ -39,12 +41,26 @@ func (s *singleValue) Read(p []byte) (int, error) {
 
 func (s *singleValue) Close() error { return s.body.Close() }
 
+func (s *singleValue) begin() {
+	if s.text == nil {
+		s.text = s.shelf.take()
+	}
+}
+
+// end gives the buffer back. Nobody may read any more.
+func (s *singleValue) end() {
+	if s.text != nil {
+		s.shelf.give(s.text)
+	}
+}
+
 // freeBody is what everybody may send before it counts: an order is shorter, so
 // that nobody's large bodies are in the way of orders.
 const freeBody = 4 << 10
 
 // receive reads the body to its end, or tells that the room for bodies is full.
 func (s *singleValue) receive(room *grant) bool {
+	s.begin()
 	for step := int64(freeBody); ; step = budgetStep {
 		if _, err := io.CopyN(s.text, s.body, step); err != nil {
 			if errors.Is(err, io.EOF) {

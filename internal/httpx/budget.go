@@ -5,8 +5,10 @@ import (
 	"sync"
 )
 
-// shelf keeps idle buffers.
+// shelf keeps idle buffers; the largest are not worth their room.
 type shelf struct{ idle sync.Pool }
+
+const largestIdle = 2 << 20
 
 func (s *shelf) take() *bytes.Buffer {
 	if b, ok := s.idle.Get().(*bytes.Buffer); ok {
@@ -16,6 +18,9 @@ func (s *shelf) take() *bytes.Buffer {
 }
 
 func (s *shelf) give(b *bytes.Buffer) {
+	if b.Cap() > largestIdle {
+		return
+	}
 	b.Reset()
 	s.idle.Put(b)
 }

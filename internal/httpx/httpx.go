@@ -198,9 +198,9 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := &singleValue{
-		body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch, text: c.texts.take(),
+		body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch, shelf: &c.texts,
 	}
-	defer c.texts.give(body.text)
+	defer body.end()
 	leave, err := c.enter(r, seen, body)
 	if err != nil {
 		c.Errors.WriteError(w, r, err)
