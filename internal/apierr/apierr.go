@@ -9,6 +9,7 @@ package apierr
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Error is an error of the catalogue. Use it through the error interface;
@@ -53,7 +54,22 @@ func build(code Code, cause error, reason string) error {
 	case entry.Prefixed:
 		reason = entry.Reason + ": " + reason
 	}
-	return &Error{Code: entry.Code, Reason: reason, cause: cause}
+	return &Error{Code: entry.Code, Reason: bounded(reason), cause: cause}
+}
+
+// maxReason is far above every text of ours. What goes beyond quotes a request, which
+// can be a megabyte long and would be in the reply and in the log once more.
+const maxReason = 1024 // bytes
+
+func bounded(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	end := maxReason
+	for end > 0 && !utf8.RuneStart(reason[end]) {
+		end--
+	}
+	return reason[:end] + "…"
 }
 
 // From gives the catalogue error inside err, or code 9 with err as its hidden

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,6 +41,23 @@ func TestTextsThatClientsMatch(t *testing.T) {
 func TestUserTextIsNeverAFormat(t *testing.T) {
 	err := apierr.New(apierr.NotFound, "no 100%s here")
 	require.Equal(t, "no 100%s here", apierr.From(err).Reason)
+}
+
+// Reasons quote what users wrote, and go to the user and twice to the log.
+func TestReasonsAreBounded(t *testing.T) {
+	long := strings.Repeat("日本", 1<<18)
+	for _, err := range []error{
+		apierr.New(apierr.RegionUnsupported, "region "+long+" is not supported"),
+		apierr.Newf(apierr.Unauthenticated, "type '%s' isn't allowed", long),
+		apierr.Wrap(apierr.BillingAccountInvalid, errors.New("x"), long),
+	} {
+		reason := apierr.From(err).Reason
+		require.Less(t, len(reason), 1100)
+		require.True(t, utf8.ValidString(reason), "a character is not cut in two")
+		require.True(t, strings.HasSuffix(reason, "日…") || strings.HasSuffix(reason, "本…"), reason)
+	}
+	exact := strings.Repeat("x", 1024)
+	require.Equal(t, exact, apierr.From(apierr.New(apierr.NotFound, exact)).Reason)
 }
 
 func TestUnknownErrorsStayHidden(t *testing.T) {

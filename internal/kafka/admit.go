@@ -48,15 +48,16 @@ type Admission struct {
 }
 
 const (
-	maxNameLength = 32
-	maxKeyLength  = 64
+	maxNameLength    = 32
+	maxKeyLength     = 64
+	maxBillingLength = 255 // of the texts that are kept as they are given
 )
 
 const enterprise = "enterprise"
 
 var (
 	namePattern    = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
-	clusterPattern = regexp.MustCompile(`^[a-zA-Z0-9]{32}$`)
+	clusterPattern = regexp.MustCompile(`^[a-zA-Z0-9]+$`)
 )
 
 // Admit checks a request up to the point where room and quota count. The order
@@ -162,7 +163,7 @@ func (a *Admission) assign(f AdmitFacts) (err error) {
 
 func admitClusterID(r Request, _ AdmitFacts) error {
 	if r.ClusterID != "" && !clusterPattern.MatchString(r.ClusterID) {
-		return apierr.New(apierr.ClusterIDMalformed, "cluster_id must be 32 letters and digits")
+		return apierr.New(apierr.ClusterIDMalformed, "cluster_id must consist of letters and digits")
 	}
 	return nil
 }
@@ -215,8 +216,12 @@ func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
 		}
 		a.BillingModel = model.ID
 	}
-	if r.Marketplace != "" && r.BillingCloudAccountID == "" {
+	switch {
+	case r.Marketplace != "" && r.BillingCloudAccountID == "":
 		return apierr.New(apierr.BillingAccountInvalid, "no billing account was given for marketplace "+r.Marketplace)
+	case len(r.Marketplace) > maxBillingLength || len(r.BillingCloudAccountID) > maxBillingLength:
+		return apierr.Newf(apierr.BillingAccountInvalid,
+			"billing_cloud_account_id and marketplace must not be longer than %d bytes", maxBillingLength)
 	}
 	return nil
 }

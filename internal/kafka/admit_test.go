@@ -58,7 +58,7 @@ func TestTheFirstThingWrongDecides(t *testing.T) {
 		"provider":                     {wrong(func(*Request) {}), apierr.ProviderUnsupported},
 		"region":                       {wrong(func(r *Request) { r.CloudProvider = "aws" }), apierr.RegionUnsupported},
 		"region of the default":        {wrong(func(r *Request) { r.CloudProvider = "" }), apierr.RegionUnsupported},
-		"cluster id too short":         {wrong(func(r *Request) { r.ClusterID = "short" }), apierr.ClusterIDMalformed},
+		"cluster id with an umlaut":    {wrong(func(r *Request) { r.ClusterID = "ä" + ownCluster[1:] }), apierr.ClusterIDMalformed},
 		"cluster id with a dash":       {wrong(func(r *Request) { r.ClusterID = "-" + ownCluster[1:] }), apierr.ClusterIDMalformed},
 		"plan before a cluster":        {wrong(func(r *Request) { r.ClusterID = ownCluster }), apierr.BadRequest},
 		"size before a cluster":        {wrong(func(r *Request) { r.ClusterID, r.Plan = ownCluster, "standard.x7" }), apierr.PlanUnsupported},
@@ -66,6 +66,7 @@ func TestTheFirstThingWrongDecides(t *testing.T) {
 		"marketplace before a cluster": {wrong(func(r *Request) { r.ClusterID, r.Plan, r.BillingModel = ownCluster, "", "Enterprise" }), apierr.BillingAccountInvalid},
 		"cluster that is not there":    {Request{Async: "true", Name: "one", ClusterID: ownCluster, BillingModel: "enterprise"}, apierr.CapacityReached},
 		"cluster, nothing else":        {Request{Async: "true", Name: "one", ClusterID: ownCluster}, apierr.CapacityReached},
+		"cluster of another length":    {Request{Async: "true", Name: "one", ClusterID: "short"}, apierr.CapacityReached},
 		"plan of another type":         {wrong(served("developer.x1", "gold")), apierr.BadRequest},
 		"plan without a size":          {wrong(served("standard", "gold")), apierr.BadRequest},
 		"plan with two dots":           {wrong(served("standard.x1.x2", "gold")), apierr.BadRequest},
@@ -136,6 +137,29 @@ func TestWhatIsNotSaidIsFilledIn(t *testing.T) {
 		require.Equal(t, []any{c.kind, c.size, c.model, c.multi, c.reauth}, []any{a.Type.ID, a.Size.ID, a.BillingModel, a.MultiAZ, a.ReauthenticationEnabled}, name)
 		require.Equal(t, []string{c.order.Marketplace, c.order.BillingCloudAccountID}, []string{a.Marketplace, a.BillingCloudAccountID}, name)
 		require.False(t, a.Limit.Limited, name)
+	}
+}
+
+// These two are kept as they are given, and every list of the organisation shows them.
+func TestWhatIsKeptAsGivenIsBounded(t *testing.T) {
+	t.Parallel()
+	most := strings.Repeat("é", 127) + "x"
+	for name, c := range map[string]struct {
+		account, marketplace string
+		refused              bool
+	}{
+		"longest":                   {most, most, false},
+		"account a byte longer":     {most + "x", "", true},
+		"account of a megabyte":     {strings.Repeat("9", 1<<20), "", true},
+		"marketplace a byte longer": {"1", most + "x", true},
+	} {
+		_, err := admit(t, catalog.Standard, Request{Async: "true", Name: "one", BillingCloudAccountID: c.account, Marketplace: c.marketplace})
+		if !c.refused {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.True(t, apierr.Is(err, apierr.BillingAccountInvalid), "%s: %v", name, err)
+		require.Less(t, len(err.Error()), 300, name)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestTheQuotaIsAskedOnceAndInItsTurn(t *testing.T) {
 	}{
 		"bad name": {Request{Name: "Bad"}, 0}, "taken": {Request{Name: "taken"}, 0}, "provider": {Request{Name: "one", CloudProvider: "moon"}, 0},
 		"region": {Request{Name: "one", Region: "sea"}, 0}, "plan": {Request{Name: "one", Plan: "x"}, 1}, "good": {Request{Name: "one"}, 1},
-		"cluster id": {Request{Name: "one", ClusterID: "x"}, 0}, "cluster": {Request{Name: "one", ClusterID: ownCluster}, 1},
+		"cluster id": {Request{Name: "one", ClusterID: "x-"}, 0}, "cluster": {Request{Name: "one", ClusterID: ownCluster}, 1},
 	} {
 		asked := 0
 		c.order.Async = "true"
