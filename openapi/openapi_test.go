@@ -157,7 +157,8 @@ func TestEveryBodyHasExamples(t *testing.T) {
 }
 
 // Decoding a request must not fail before the handler's own checks do, so that these decide which error is told first.
-// The metrics' parameters are as generated clients have them: there, an error of decoding is what must be told.
+// The metrics' parameters are as generated clients have them: there, an error of decoding is what must be told. So is
+// async for clients; an overlay hides that from the server's code, which TestHowBodiesAreDecoded holds to it.
 func TestParametersAreOptionalStrings(t *testing.T) {
 	t.Parallel()
 	for name, document := range documents {
@@ -169,6 +170,10 @@ func TestParametersAreOptionalStrings(t *testing.T) {
 						continue
 					}
 					where := method + " " + path + " " + parameter.Value.Name
+					if parameter.Value.Name == "async" {
+						require.True(t, parameter.Value.Required && parameter.Value.Schema.Value.Type.Is("boolean"), where)
+						continue
+					}
 					require.True(t, parameter.Value.Schema.Value.Type.Is("string"), where)
 					require.Equal(t, parameter.Value.In == "path", parameter.Value.Required, where)
 				}
@@ -204,8 +209,8 @@ func TestGeneratedCodeIsFresh(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fresh := filepath.Join(t.TempDir(), name+".gen.go")
-			generate := exec.CommandContext(t.Context(), "go", "-C", "../tools", "tool", "oapi-codegen",
-				"-config", "../openapi/"+name+".cfg.yaml", "-o", fresh, "../openapi/"+spec)
+			generate := exec.CommandContext(t.Context(), "go", "-C", "..", "tool", "-modfile=tools/go.mod", "oapi-codegen",
+				"-config", "openapi/"+name+".cfg.yaml", "-o", fresh, "openapi/"+spec)
 			output, err := generate.CombinedOutput()
 			require.NoError(t, err, string(output))
 			want, err := os.ReadFile(fresh)

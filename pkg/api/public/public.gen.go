@@ -697,7 +697,6 @@ type GetKafkasParams struct {
 // CreateKafkaParams defines parameters for CreateKafka.
 type CreateKafkaParams struct {
 	// Async Must be `true`: the work goes on after the reply, and the caller says so. Anything else, or nothing, is error 103.
-	// A plain string here, so that a body which cannot be read is reported first.
 	Async Async `form:"async,omitempty" json:"async,omitempty"`
 
 	// IdempotencyKey The caller's own name for this one order, unique among those of the user for 24 hours
@@ -707,7 +706,6 @@ type CreateKafkaParams struct {
 // DeleteKafkaByIDParams defines parameters for DeleteKafkaByID.
 type DeleteKafkaByIDParams struct {
 	// Async Must be `true`: the work goes on after the reply, and the caller says so. Anything else, or nothing, is error 103.
-	// A plain string here, so that a body which cannot be read is reported first.
 	Async Async `form:"async,omitempty" json:"async,omitempty"`
 }
 
@@ -10025,17 +10023,15 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1", wrapper.GetVersionMetadata).Methods(http.MethodGet)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi", wrapper.GetOpenAPI).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers", wrapper.GetCloudProviders).Methods(http.MethodGet)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui", wrapper.GetOpenAPIPage).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui/{id}", wrapper.GetOpenAPIPageFile).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers/{id}/regions", wrapper.GetCloudProviderRegions).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/errors", wrapper.GetErrors).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/errors/{id}", wrapper.GetErrorByID).Methods(http.MethodGet)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/sso_providers", wrapper.GetSSOProviders).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region}", wrapper.GetInstanceTypesByCloudProviderAndRegion).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas", wrapper.GetKafkas).Methods(http.MethodGet)
 
@@ -10047,11 +10043,17 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}", wrapper.UpdateKafkaByID).Methods(http.MethodPatch)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range", wrapper.GetMetricsByRangeQuery).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate", wrapper.FederateMetrics).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/query", wrapper.GetMetricsByInstantQuery).Methods(http.MethodGet)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/federate", wrapper.FederateMetrics).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/kafkas/{id}/metrics/query_range", wrapper.GetMetricsByRangeQuery).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi", wrapper.GetOpenAPI).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui", wrapper.GetOpenAPIPage).Methods(http.MethodGet)
+
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/openapi/ui/{id}", wrapper.GetOpenAPIPageFile).Methods(http.MethodGet)
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/service_accounts", wrapper.GetServiceAccounts).Methods(http.MethodGet)
 
@@ -10063,11 +10065,7 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 
 	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/service_accounts/{id}/reset_credentials", wrapper.ResetServiceAccountCreds).Methods(http.MethodPost)
 
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers", wrapper.GetCloudProviders).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/cloud_providers/{id}/regions", wrapper.GetCloudProviderRegions).Methods(http.MethodGet)
-
-	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/instance_types/{cloud_provider}/{cloud_region}", wrapper.GetInstanceTypesByCloudProviderAndRegion).Methods(http.MethodGet)
+	r.HandleFunc(options.BaseURL+"/api/kafkas_mgmt/v1/sso_providers", wrapper.GetSSOProviders).Methods(http.MethodGet)
 
 	return r
 }
