@@ -131,7 +131,7 @@ func describe(err error) string {
 }
 
 func unreadable(cause error, text string) error {
-	return apierr.Wrap(apierr.Malformed, cause, "unable to read the request: "+text)
+	return apierr.Wrap(apierr.Malformed, cause, "invalid request format: "+text)
 }
 
 // writeJSON replies with a small JSON object.

@@ -380,7 +380,7 @@ func TestBodies(t *testing.T) {
 			continue
 		}
 		e.refused(got, 400, apierr.Malformed)
-		require.Contains(t, got.err.Reason, "unable to read the request: ", body)
+		require.Contains(t, got.err.Reason, "invalid request format: ", body)
 		require.Contains(t, got.err.Reason, want, body)
 	}
 	padded := func(n int) io.Reader { return strings.NewReader(`{"name":"` + strings.Repeat("x", n) + `"}`) }

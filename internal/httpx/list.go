@@ -49,10 +49,8 @@ func ParseList(failure string, page, size string) (List, error) {
 	if size != "" {
 		n, err := strconv.ParseInt(size, 10, 64) // out of range gives the nearest number
 		switch {
-		case errors.Is(err, strconv.ErrSyntax):
-			return refuse("size must be a number")
-		case n == 0:
-			return refuse("size must be equal or greater than 1")
+		case errors.Is(err, strconv.ErrSyntax), n == 0:
+			return refuse("size must be equal or greater than 1") // the words that scripts know, for both
 		case n < 0:
 			n = maxSize
 		}

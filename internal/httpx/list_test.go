@@ -28,7 +28,7 @@ func TestParseList(t *testing.T) {
 		"size 0":            {"", "0", httpx.List{}, "size must be equal or greater than 1"},
 		"size of all":       {"", "-1", httpx.List{Page: 1, Size: 1000}, ""},
 		"size far negative": {"2", "-99999999999999999999", httpx.List{Page: 2, Size: 1000, Offset: 1000}, ""},
-		"size junk":         {"", "1x", httpx.List{}, "size must be a number"},
+		"size junk":         {"", "1x", httpx.List{}, "size must be equal or greater than 1"},
 		"size cut":          {"2", "65500", httpx.List{Page: 2, Size: 1000, Offset: 1000}, ""},
 		"size overflow":     {"", "99999999999999999999", httpx.List{Page: 1, Size: 1000}, ""},
 	} {
