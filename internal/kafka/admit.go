@@ -6,6 +6,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 )
 
 // Request is what a customer asks for. Empty texts mean "not given".
@@ -53,7 +54,7 @@ const (
 	maxBillingLength = 255 // of the texts that are kept as they are given
 )
 
-const enterprise = "enterprise"
+const enterprise = quota.EnterpriseModel
 
 var (
 	namePattern    = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
@@ -90,7 +91,7 @@ func admitForm(r Request) error {
 	}
 	switch {
 	case len(r.Name) > maxNameLength:
-		return apierr.Newf(apierr.FieldTooLong, "name is too long: at most %d characters are allowed", maxNameLength)
+		return apierr.Newf(apierr.FieldTooLong, "name is too long: at most %d bytes are allowed", maxNameLength)
 	case r.Name == "":
 		return apierr.New(apierr.FieldTooShort, "name is missing: at least 1 character is required")
 	case !namePattern.MatchString(r.Name):
@@ -105,7 +106,7 @@ func admitKey(key string) error {
 	case key == "":
 		return apierr.New(apierr.FieldTooShort, "Idempotency-Key is empty: at least 1 character is required")
 	case len(key) > maxKeyLength:
-		return apierr.Newf(apierr.FieldTooLong, "Idempotency-Key is too long: at most %d characters are allowed", maxKeyLength)
+		return apierr.Newf(apierr.FieldTooLong, "Idempotency-Key is too long: at most %d bytes are allowed", maxKeyLength)
 	case strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c > '~' }):
 		return apierr.New(apierr.BadRequest, "Idempotency-Key must consist of printable ASCII characters")
 	}
@@ -135,21 +136,23 @@ func (a *Admission) admitRegion(r Request, f AdmitFacts) error {
 		provider, ok = f.Catalog.Provider(r.CloudProvider)
 	}
 	if !ok {
-		return apierr.New(apierr.ProviderUnsupported, "provider "+r.CloudProvider+" is not supported")
+		return apierr.New(apierr.ProviderUnsupported, "provider "+r.CloudProvider+" is not supported, choose "+
+			choice(f.Catalog.Providers(), func(p catalog.Provider) string { return p.Name }))
 	}
 	region := provider.DefaultRegion()
 	if r.Region != "" {
 		region, ok = provider.Region(r.Region)
 	}
 	if !ok {
-		return apierr.New(apierr.RegionUnsupported, "region "+r.Region+" is not supported for "+provider.Name)
+		return apierr.New(apierr.RegionUnsupported, "region "+r.Region+" is not supported for "+provider.Name+", choose "+
+			choice(provider.Regions, func(r catalog.Region) string { return r.Name }))
 	}
 	if err := a.assign(f); err != nil {
 		return err
 	}
 	kind, ok := region.Type(a.kind)
 	if !ok {
-		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+a.kind+" is not supported for region "+region.Name)
+		return apierr.New(apierr.InstanceTypeUnsupported, "instance type "+a.kind+" is not supported for region "+region.Name+", choose another region")
 	}
 	a.CloudProvider, a.Region, a.Limit = provider.Name, region.Name, kind.Limit
 	return nil
@@ -193,12 +196,26 @@ func (a *Admission) admitPlan(r Request, f AdmitFacts) error {
 	}
 	typeID, sizeID, ok := strings.Cut(r.Plan, ".")
 	if !ok || strings.Contains(sizeID, ".") || typeID != kind.ID {
-		return apierr.New(apierr.BadRequest, "plan "+r.Plan+" cannot be ordered: expected "+kind.ID+".<size>")
+		return apierr.New(apierr.BadRequest, "plan "+r.Plan+" cannot be ordered, choose "+plans(kind))
 	}
 	if a.Size, ok = kind.Size(sizeID); !ok {
-		return apierr.New(apierr.PlanUnsupported, "plan "+r.Plan+" is not supported")
+		return apierr.New(apierr.PlanUnsupported, "plan "+r.Plan+" is not supported, choose "+plans(kind))
 	}
 	return nil
+}
+
+// plans lists what may be ordered of an instance type.
+func plans(t catalog.InstanceType) string {
+	return choice(t.Sizes, func(size catalog.Size) string { return t.ID + "." + size.ID })
+}
+
+// choice lists what a customer may choose from.
+func choice[T any](from []T, name func(T) string) string {
+	var names []string
+	for _, one := range from {
+		names = append(names, name(one))
+	}
+	return quota.OneOf(names)
 }
 
 func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
@@ -212,13 +229,13 @@ func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
 	default:
 		model, ok := a.Type.BillingModel(r.BillingModel)
 		if !ok {
-			return apierr.New(apierr.BadRequest, "billing model "+r.BillingModel+" is not supported for instance type "+a.Type.ID)
+			return apierr.New(apierr.BadRequest, "billing model "+r.BillingModel+" is not supported for instance type "+a.Type.ID+", name "+quota.ModelsOf(a.Type))
 		}
 		a.BillingModel = model.ID
 	}
 	switch {
 	case r.Marketplace != "" && r.BillingCloudAccountID == "":
-		return apierr.New(apierr.BillingAccountInvalid, "no billing account was given for marketplace "+r.Marketplace)
+		return apierr.New(apierr.BillingAccountInvalid, "no billing account was given for marketplace "+r.Marketplace+", name it as billing_cloud_account_id")
 	case len(r.Marketplace) > maxBillingLength || len(r.BillingCloudAccountID) > maxBillingLength:
 		return apierr.Newf(apierr.BillingAccountInvalid,
 			"billing_cloud_account_id and marketplace must not be longer than %d bytes", maxBillingLength)

@@ -87,6 +87,25 @@ func TestTheFirstThingWrongDecides(t *testing.T) {
 	}
 }
 
+func TestWhatIsRefusedIsToldWithWhatIsNot(t *testing.T) {
+	t.Parallel()
+	for want, order := range map[string]Request{
+		"name is too long: at most 32 bytes are allowed":                                                                               {Name: strings.Repeat("é", 17)},
+		"name is missing: at least 1 character is required":                                                                            {},
+		"provider moon is not supported, choose aws":                                                                                   {Name: "one", CloudProvider: "moon"},
+		"region sea is not supported for aws, choose us-east-1":                                                                        {Name: "one", Region: "sea"},
+		"plan developer.x1 cannot be ordered, choose standard.x1 or standard.x2":                                                       {Name: "one", Plan: "developer.x1"},
+		"plan standard.x7 is not supported, choose standard.x1 or standard.x2":                                                         {Name: "one", Plan: "standard.x7"},
+		"billing model gold is not supported for instance type standard, name standard, marketplace or eval":                           {Name: "one", BillingModel: "gold"},
+		"Billing account is missing or invalid: no billing account was given for marketplace aws, name it as billing_cloud_account_id": {Name: "one", Marketplace: "aws"},
+	} {
+		order.Async = "true"
+		_, err := admit(t, catalog.Standard, order)
+		require.Error(t, err, want)
+		require.Equal(t, want, apierr.From(err).Reason)
+	}
+}
+
 // served is an order for a region that exists.
 func served(plan, model string) func(*Request) {
 	return func(r *Request) { r.CloudProvider, r.Region, r.Plan, r.BillingModel = "aws", "us-east-1", plan, model }

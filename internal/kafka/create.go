@@ -219,7 +219,7 @@ func checkRegion(tx db.Tx, k Kafka, limit catalog.Limit) error {
 		}
 	}
 	if !limit.Allows(used, k.CapacityConsumed) {
-		return apierr.New(apierr.CapacityReached, "region "+k.Region+" has no room for another "+k.InstanceType+" instance")
+		return apierr.New(apierr.CapacityReached, "region "+k.Region+" has no room for another "+k.InstanceType+" instance, choose another region or try again later")
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func reserve(tx db.Tx, candidates []Candidate, k Kafka) (Candidate, error) {
 }
 
 func noRoom(k Kafka) error {
-	return apierr.New(apierr.CapacityReached, "no data-plane cluster in region "+k.Region+" has room for the instance")
+	return apierr.New(apierr.CapacityReached, "no data-plane cluster in region "+k.Region+" has room for the instance, choose another region or try again later")
 }
 
 func demandOf(k Kafka) Demand {

@@ -53,10 +53,10 @@ func (c Config) Validate() error {
 // organisation, those being deleted included.
 func (c Config) CheckDeveloper(counted int) error {
 	if !c.AllowDeveloper {
-		return apierr.New(apierr.Forbidden, "Trial instances are not allowed")
+		return apierr.New(apierr.Forbidden, "Trial instances are not allowed, quota for other instances must be granted to the account")
 	}
 	if counted >= c.MaxDeveloperInstances {
-		return apierr.Newf(apierr.CapacityReached, "The limit of %d trial instances for this account is reached", c.MaxDeveloperInstances)
+		return apierr.Newf(apierr.CapacityReached, "The limit of %d trial instances for this account is reached, delete one to order another", c.MaxDeveloperInstances)
 	}
 	return nil
 }

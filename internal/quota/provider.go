@@ -60,6 +60,10 @@ type Reservation struct {
 // evalModel is the billing model of instances that are on trial for another one.
 const evalModel = "eval"
 
+// EnterpriseModel is the billing model of clusters that customers bring: naming it
+// alone orders nothing.
+const EnterpriseModel = "enterprise"
+
 // Key names the reservation of an instance. That of an evaluation has a name of
 // its own, so that it can stand beside the one which replaces it.
 func Key(instanceID, billingModel string) string {

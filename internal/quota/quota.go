@@ -69,6 +69,7 @@ type Grant struct {
 	Marketplace    string  // where it is billed; may be found though none was asked for
 	BillingAccount string  // likewise
 	Remote         *Remote // what is to be reserved outside; nil: nothing
+	WhyNone        string  // what the customer reads where the limit is 0
 }
 
 // Rules is one snapshot of everything that decisions depend on.
@@ -117,12 +118,44 @@ func (r Rules) Resolve(request Request, now time.Time) (Grant, error) {
 		grant.Unlimited = true
 	case listed && !developer:
 		grant.Limit = granted.limit(request.InstanceType, model, now, r.Config.MaxInstances)
+		if grant.Limit == 0 {
+			grant.WhyNone = r.whyNone(request, granted, model, now)
+		}
 	case !listed && developer:
 		grant.Limit = r.Config.MaxInstances
+	case developer:
+		return Grant{}, apierr.New(apierr.InsufficientQuota, "an account with quota of its own gets no trial instance, have it granted quota for other instances")
 	default:
-		return Grant{}, apierr.Newf(apierr.InsufficientQuota, "no quota for %s instances is granted to this account", request.InstanceType)
+		return Grant{}, apierr.Newf(apierr.InsufficientQuota, "no quota for %s instances is granted to this account, it must be granted first", request.InstanceType)
 	}
 	return grant, nil
+}
+
+// whyNone tells why nothing may be ordered under a billing model, and under which
+// ones something may.
+func (r Rules) whyNone(request Request, granted entry, model string, now time.Time) string {
+	text := "billing model " + model + " is not granted to " + ownerName(granted.ofOrganisation)
+	if _, ok := granted.model(request.InstanceType, model); ok {
+		text = "the quota of " + ownerName(granted.ofOrganisation) + " for billing model " + model + " has expired"
+	}
+	instanceType, _ := r.Catalog.InstanceType(request.InstanceType)
+	var others []string
+	for _, m := range instanceType.BillingModels {
+		if m.ID != EnterpriseModel && granted.limit(request.InstanceType, m.ID, now, r.Config.MaxInstances) > 0 {
+			others = append(others, m.ID)
+		}
+	}
+	if len(others) == 0 {
+		return text + ", it must be granted first"
+	}
+	return text + ", name as billing_model " + OneOf(others)
+}
+
+func ownerName(organisation bool) string {
+	if organisation {
+		return "this organisation"
+	}
+	return "this account"
 }
 
 // Check judges what was counted for the grant; size is what the new instance takes.
@@ -131,15 +164,15 @@ func (g Grant) Check(counted, size int) error {
 	if g.InstanceType == catalog.Developer {
 		full = counted >= g.Limit // a trial instance is one instance, whatever its size
 	}
-	if g.Unlimited || !full {
+	switch {
+	case g.Unlimited || !full:
 		return nil
+	case g.WhyNone != "":
+		return apierr.New(apierr.TooManyInstances, g.WhyNone)
 	}
-	owner := "this account"
-	if g.Scope == ByOrganisation {
-		owner = "this organisation"
-	}
-	return apierr.Newf(apierr.TooManyInstances, "The limit of %d streaming units for %s instances of the billing model %s is reached for %s: %d are in use and %d are asked for",
-		g.Limit, g.InstanceType, g.BillingModel, owner, counted, size)
+	return apierr.Newf(apierr.TooManyInstances, "The limit of %d streaming units for %s instances of the billing model %s is reached for %s: "+
+		"%d are in use and %d are asked for, delete an instance or have the limit raised",
+		g.Limit, g.InstanceType, g.BillingModel, ownerName(g.Scope == ByOrganisation), counted, size)
 }
 
 // ValidateBillingAccount accepts every account: the list knows nothing about cloud accounts.
@@ -150,27 +183,57 @@ func (r Rules) billingModel(request Request, granted entry, listed bool) (string
 	if request.BillingModel != "" {
 		model, ok := instanceType.BillingModel(request.BillingModel)
 		if !ok {
-			return "", apierr.Newf(apierr.InsufficientQuota, "the billing model does not exist for %s instances", request.InstanceType)
+			return "", NoSuchModel(instanceType)
 		}
 		return model.ID, nil
 	}
 	if request.InstanceType == catalog.Developer {
 		return standardModel, nil
 	}
-	if request.Marketplace != "" {
-		return "", apierr.New(apierr.InsufficientQuota, "no billing model for a marketplace is granted to this account")
-	}
-	best := ""
+	best, others := "", []string(nil)
 	if listed {
 		for _, m := range granted.models(request.InstanceType) {
 			model, ok := instanceType.BillingModel(m.id)
-			if ok && (best == "" || strings.EqualFold(m.id, standardModel)) {
+			if !ok {
+				continue
+			}
+			if model.ID != EnterpriseModel {
+				others = append(others, model.ID)
+			}
+			if best == "" || model.ID == standardModel {
 				best = model.ID
 			}
 		}
 	}
-	if best == "" {
-		return "", apierr.Newf(apierr.InsufficientQuota, "no billing model for %s instances is granted to this account", request.InstanceType)
+	switch {
+	case best == "":
+		return "", apierr.Newf(apierr.InsufficientQuota, "no billing model for %s instances is granted to this account, it must be granted first", request.InstanceType)
+	case request.Marketplace != "":
+		return "", apierr.New(apierr.InsufficientQuota, "an order with a marketplace must name its billing model too, name as billing_model "+OneOf(others))
 	}
 	return best, nil
+}
+
+// NoSuchModel refuses a billing model that instances of a type do not have.
+func NoSuchModel(t catalog.InstanceType) error {
+	return apierr.New(apierr.InsufficientQuota, "the billing model does not exist for "+t.ID+" instances, name as billing_model "+ModelsOf(t))
+}
+
+// ModelsOf lists the billing models that may be named in an order of a type.
+func ModelsOf(t catalog.InstanceType) string {
+	var ids []string
+	for _, m := range t.BillingModels {
+		if m.ID != EnterpriseModel {
+			ids = append(ids, m.ID)
+		}
+	}
+	return OneOf(ids)
+}
+
+// OneOf lists what a customer may choose from.
+func OneOf(choices []string) string {
+	if n := len(choices); n > 1 {
+		return strings.Join(choices[:n-1], ", ") + " or " + choices[n-1]
+	}
+	return strings.Join(choices, "")
 }

@@ -141,8 +141,52 @@ func TestResolve(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err, name)
+		require.Equal(t, got.Limit == 0, got.WhyNone != "", name)
+		got.WhyNone = "" // of which below
 		c.want.InstanceType, c.want.QuotaType, c.want.Marketplace = c.kind, quota.ListType, c.marketplace
 		require.Equal(t, c.want, got, name)
+	}
+}
+
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	r := rules(t, nil)
+	for name, c := range map[string]struct {
+		who                      quota.Account
+		kind, model, marketplace string
+		code                     apierr.Code
+		want                     string
+	}{
+		"not granted to an organisation": {account("ann", "1001"), "standard", "eval", "", apierr.TooManyInstances,
+			"billing model eval is not granted to this organisation, name as billing_model standard"},
+		"not granted, and several are": {account("x", "open"), "standard", "standard", "", apierr.TooManyInstances,
+			"billing model standard is not granted to this organisation, name as billing_model marketplace or eval"},
+		"not granted to an account": {account("bot", ""), "standard", "eval", "", apierr.TooManyInstances,
+			"billing model eval is not granted to this account, name as billing_model standard"},
+		"expired, and nothing else": {account("x", "past"), "standard", "", "", apierr.TooManyInstances,
+			"the quota of this organisation for billing model standard has expired, it must be granted first"},
+		"used up": {account("bot-many", ""), "standard", "", "", apierr.TooManyInstances,
+			"The limit of 4 streaming units for standard instances of the billing model standard is reached for this account: " +
+				"100 are in use and 1 are asked for, delete an instance or have the limit raised"},
+		"a marketplace without its model": {account("x", "open"), "standard", "", "aws", apierr.InsufficientQuota,
+			"an order with a marketplace must name its billing model too, name as billing_model eval or marketplace"},
+		"no such model": {account("x", "open"), "standard", "gold", "", apierr.InsufficientQuota,
+			"the billing model does not exist for standard instances, name as billing_model standard, marketplace or eval"},
+		"a trial has one": {account("x", "y"), "developer", "eval", "", apierr.InsufficientQuota,
+			"the billing model does not exist for developer instances, name as billing_model standard"},
+		"no trial beside quota": {account("tester", "y"), "developer", "", "", apierr.InsufficientQuota,
+			"an account with quota of its own gets no trial instance, have it granted quota for other instances"},
+		"nothing granted": {account("x", "y"), "standard", "", "", apierr.InsufficientQuota,
+			"no billing model for standard instances is granted to this account, it must be granted first"},
+		"nothing granted, model given": {account("x", "y"), "standard", "standard", "", apierr.InsufficientQuota,
+			"no quota for standard instances is granted to this account, it must be granted first"},
+	} {
+		grant, err := r.Resolve(quota.Request{Account: c.who, InstanceType: c.kind, BillingModel: c.model, Marketplace: c.marketplace}, now)
+		if err == nil {
+			err = grant.Check(100, 1)
+		}
+		require.True(t, apierr.Is(err, c.code), "%s: %v", name, err)
+		require.Equal(t, c.want, strings.TrimPrefix(apierr.From(err).Reason, "Insufficient quota: "), name)
 	}
 }
 

@@ -66,6 +66,23 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestRefusalsSayWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"name is too long: at most 50 bytes are allowed":    Request{strings.Repeat("a", 51), ""}.Validate(),
+		"name is missing: at least 1 character is required": Request{}.Validate(),
+		"name must begin with a lower-case letter, end with a letter or digit, and consist of lower-case letters, digits and dashes": Request{"A", ""}.Validate(),
+		"description is too long: at most 255 bytes are allowed":                                                                     Request{"a", strings.Repeat("a", 256)}.Validate(),
+		"description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space":              Request{"a", "!"}.Validate(),
+		"id must be a UUID of 36 lower-case hexadecimal digits and dashes":                                                           CheckID("x"),
+		"client_id is missing: at least 1 character is required":                                                                     CheckAnyClientID(""),
+		"client_id must be srvc-acct- and a UUID of 36 lower-case hexadecimal digits and dashes":                                     checkClientID("x"),
+	} {
+		require.Error(t, err, want)
+		require.Equal(t, want, apierr.From(err).Reason)
+	}
+}
+
 func TestRights(t *testing.T) {
 	t.Parallel()
 	account := Account{OrgID: "one", OwnerAccountID: "42", CreatedBy: "alice"}

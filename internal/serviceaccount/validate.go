@@ -37,9 +37,10 @@ func (r Request) Validate() error {
 	case len(r.Description) > maxDescription:
 		return tooLong("description", maxDescription)
 	case !namePattern.MatchString(r.Name):
-		return apierr.Newf(apierr.AccountNameMalformed, "name does not match %s", namePattern)
+		return apierr.New(apierr.AccountNameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
+			"and consist of lower-case letters, digits and dashes")
 	case !descriptionPattern.MatchString(r.Description):
-		return apierr.Newf(apierr.AccountDescMalformed, "description does not match %s", descriptionPattern)
+		return apierr.New(apierr.AccountDescMalformed, "description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space")
 	}
 	return nil
 }
@@ -49,7 +50,10 @@ func CheckID(id string) error {
 	if err := checkLength("id", id, maxID); err != nil {
 		return err
 	}
-	return checkPattern("id", id, idPattern)
+	if !idPattern.MatchString(id) {
+		return apierr.New(apierr.AccountIDMalformed, "id must be a UUID of 36 lower-case hexadecimal digits and dashes")
+	}
+	return nil
 }
 
 // CheckAnyClientID checks a client id that an SSO chose in its own way.
@@ -62,7 +66,10 @@ func checkClientID(clientID string) error {
 	if err := CheckAnyClientID(clientID); err != nil {
 		return err
 	}
-	return checkPattern("client_id", clientID, clientIDPattern)
+	if !clientIDPattern.MatchString(clientID) {
+		return apierr.New(apierr.AccountIDMalformed, "client_id must be "+ClientIDPrefix+" and a UUID of 36 lower-case hexadecimal digits and dashes")
+	}
+	return nil
 }
 
 func checkLength(field, value string, longest int) error {
@@ -75,17 +82,10 @@ func checkLength(field, value string, longest int) error {
 	return nil
 }
 
-func checkPattern(field, value string, pattern *regexp.Regexp) error {
-	if !pattern.MatchString(value) {
-		return apierr.Newf(apierr.AccountIDMalformed, "%s does not match %s", field, pattern)
-	}
-	return nil
-}
-
 func tooLong(field string, longest int) error {
-	return apierr.Newf(apierr.FieldTooLong, "%s is longer than %d bytes", field, longest)
+	return apierr.Newf(apierr.FieldTooLong, "%s is too long: at most %d bytes are allowed", field, longest)
 }
 
 func missing(field string) error {
-	return apierr.Newf(apierr.FieldTooShort, "%s must not be empty", field)
+	return apierr.Newf(apierr.FieldTooShort, "%s is missing: at least 1 character is required", field)
 }

@@ -60,12 +60,18 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 	case err != nil:
 		return "", fmt.Errorf("reserving quota: %w", err)
 	case verdict.Denied != nil:
-		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), "accounts management does not allow the instance for this account")
+		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), deniedText)
 	case !verdict.Allowed:
-		return "", apierr.New(apierr.InsufficientQuota, "accounts management has no quota left for the instance")
+		return "", apierr.New(apierr.InsufficientQuota, usedUpText)
 	}
 	return verdict.SubscriptionID, nil
 }
+
+// What customers read. The service's own words may tell what is not theirs to know.
+const (
+	deniedText = "accounts management does not allow this account to order, it may be banned or held by export control: ask support"
+	usedUpText = "the organisation's quota for the instance is used up, delete an instance or have the quota raised"
+)
 
 // Release deletes the subscription, however it is found.
 func (p Provider) Release(ctx context.Context, r quota.Reservation) (bool, error) {

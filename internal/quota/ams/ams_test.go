@@ -44,46 +44,22 @@ func TestResolve(t *testing.T) {
 		standard, marketplace int
 		accounts              []emulated.CloudAccount
 		order                 quota.Request
-		want                  want // zero: refused
+		want                  want
 	}{
-		"standard comes first":                 {1, 1, []emulated.CloudAccount{aws}, quota.Request{}, want{"standard", "standard", "", ""}},
-		"then the marketplace":                 {0, 1, []emulated.CloudAccount{aws}, quota.Request{}, want{"marketplace", "marketplace-aws", "aws", "1"}},
-		"of the other kind":                    {0, 1, []emulated.CloudAccount{rhm}, quota.Request{}, want{"marketplace", "marketplace", "rhm", "2"}},
-		"accounts that nobody knows aside":     {0, 1, []emulated.CloudAccount{other, aws}, quota.Request{}, want{"marketplace", "marketplace-aws", "aws", "1"}},
-		"which of two is not for us to say":    {0, 1, []emulated.CloudAccount{aws, rhm}, quota.Request{}, want{}},
-		"one that the type is not billed by":   {0, 1, []emulated.CloudAccount{azure}, quota.Request{}, want{}},
-		"no account":                           {0, 1, nil, quota.Request{}, want{}},
-		"the larger size needs more":           {1, 0, nil, quota.Request{Units: 2}, want{}},
-		"and gets it":                          {1, 2, []emulated.CloudAccount{aws}, quota.Request{Units: 2}, want{"marketplace", "marketplace-aws", "aws", "1"}},
-		"one way of billing needs no look":     {0, 0, nil, quota.Request{BillingModel: "standard"}, want{"standard", "standard", "", ""}},
-		"nor has it a marketplace":             {1, 1, all, quota.Request{BillingModel: "standard", Marketplace: "aws", BillingAccount: "1"}, want{}},
-		"asked for":                            {5, 1, []emulated.CloudAccount{aws}, quota.Request{BillingModel: "marketplace"}, want{"marketplace", "marketplace-aws", "aws", "1"}},
-		"asked for and used up":                {5, 0, []emulated.CloudAccount{aws}, quota.Request{BillingModel: "marketplace"}, want{}},
-		"asked for with its marketplace":       {0, 0, all, quota.Request{BillingModel: "marketplace", Marketplace: "rhm", BillingAccount: "2"}, want{"marketplace", "marketplace-rhm", "rhm", "2"}},
-		"asked for with one that is not there": {5, 5, all, quota.Request{BillingModel: "marketplace", Marketplace: "moon", BillingAccount: "4"}, want{}},
-		"asked for with an account":            {0, 1, all, quota.Request{BillingModel: "marketplace", BillingAccount: "2"}, want{"marketplace", "marketplace", "rhm", "2"}},
-		"an account":                           {5, 1, all, quota.Request{BillingAccount: "1"}, want{"marketplace", "marketplace-aws", "aws", "1"}},
-		"an account at its marketplace":        {5, 1, append(all, twice), quota.Request{BillingAccount: "1", Marketplace: "rhm"}, want{"marketplace", "marketplace", "rhm", "1"}},
-		"an account without quota":             {5, 0, all, quota.Request{BillingAccount: "1"}, want{}},
-		"an account of others":                 {5, 5, all, quota.Request{BillingAccount: "9"}, want{}},
-		"an account that nothing is billed by": {5, 5, all, quota.Request{BillingAccount: "3"}, want{}},
-		"a marketplace alone":                  {5, 5, nil, quota.Request{Marketplace: "aws"}, want{}},
-		"no such model":                        {5, 5, all, quota.Request{BillingModel: "gold"}, want{}},
-		"another cloud, by rhm":                {0, 1, all, quota.Request{CloudProvider: "gcp", BillingModel: "marketplace", Marketplace: "rhm", BillingAccount: "2"}, want{"marketplace", "marketplace", "rhm", "2"}},
-		"another cloud, by aws":                {0, 1, all, quota.Request{CloudProvider: "gcp", BillingAccount: "1"}, want{}},
+		"standard comes first":                {1, 1, []emulated.CloudAccount{aws}, quota.Request{}, want{"standard", "standard", "", ""}},
+		"then the marketplace":                {0, 1, []emulated.CloudAccount{aws}, quota.Request{}, want{"marketplace", "marketplace-aws", "aws", "1"}},
+		"of the other kind":                   {0, 1, []emulated.CloudAccount{rhm}, quota.Request{}, want{"marketplace", "marketplace", "rhm", "2"}},
+		"accounts that nobody knows aside":    {0, 1, []emulated.CloudAccount{other, aws}, quota.Request{}, want{"marketplace", "marketplace-aws", "aws", "1"}},
+		"the larger size gets it":             {1, 2, []emulated.CloudAccount{aws}, quota.Request{Units: 2}, want{"marketplace", "marketplace-aws", "aws", "1"}},
+		"one way of billing needs no numbers": {1, 0, nil, quota.Request{BillingModel: "standard", Units: 9}, want{"standard", "standard", "", ""}},
+		"asked for":                           {5, 1, []emulated.CloudAccount{aws}, quota.Request{BillingModel: "marketplace"}, want{"marketplace", "marketplace-aws", "aws", "1"}},
+		"asked for with its marketplace":      {0, 1, all, quota.Request{BillingModel: "marketplace", Marketplace: "rhm", BillingAccount: "2", Units: 9}, want{"marketplace", "marketplace-rhm", "rhm", "2"}},
+		"asked for with an account":           {0, 1, all, quota.Request{BillingModel: "marketplace", BillingAccount: "2"}, want{"marketplace", "marketplace", "rhm", "2"}},
+		"an account":                          {5, 1, all, quota.Request{BillingAccount: "1"}, want{"marketplace", "marketplace-aws", "aws", "1"}},
+		"an account at its marketplace":       {5, 1, append(all, twice), quota.Request{BillingAccount: "1", Marketplace: "rhm"}, want{"marketplace", "marketplace", "rhm", "1"}},
+		"another cloud, by rhm":               {0, 1, all, quota.Request{CloudProvider: "gcp", BillingModel: "marketplace", Marketplace: "rhm", BillingAccount: "2"}, want{"marketplace", "marketplace", "rhm", "2"}},
 	} {
-		c.order.InstanceType = "standard"
-		if c.order.Units == 0 {
-			c.order.Units = 1
-		}
-		if c.order.CloudProvider == "" {
-			c.order.CloudProvider = "aws"
-		}
-		got, err := customer(t, c.standard, c.marketplace, c.accounts...).Resolve(c.order, time.Now())
-		if c.want == (want{}) {
-			require.True(t, apierr.Is(err, apierr.InsufficientQuota), "%s: %v", name, err)
-			continue
-		}
+		got, err := customer(t, c.standard, c.marketplace, c.accounts...).Resolve(complete(c.order), time.Now())
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, want{got.BillingModel, got.Remote.BillingModel, got.Marketplace, got.BillingAccount}, name)
 		require.Equal(t, []any{quota.AMSType, true, "RHOSAK", "rhosak"}, []any{got.QuotaType, got.Unlimited, got.Remote.Product, got.Remote.Resource}, name)
@@ -95,27 +71,137 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// complete fills in what admission would have.
+func complete(r quota.Request) quota.Request {
+	if r.InstanceType == "" {
+		r.InstanceType = "standard"
+	}
+	if r.CloudProvider == "" {
+		r.CloudProvider = "aws"
+	}
+	r.Units = max(r.Units, 1)
+	return r
+}
+
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	all := []emulated.CloudAccount{aws, rhm, azure, other}
+	type kinds map[string]int // units by billing model
+	for name, c := range map[string]struct {
+		allowed  kinds
+		accounts []emulated.CloudAccount
+		order    quota.Request
+		want     string
+	}{
+		"which of two is not for us to say": {kinds{"marketplace": 1}, []emulated.CloudAccount{aws, rhm}, quota.Request{},
+			"several billing accounts are linked to the organisation, name one as billing_cloud_account_id: 1 (aws), 2 (rhm)"},
+		"nor where the model is asked for": {kinds{"marketplace": 1}, []emulated.CloudAccount{aws, rhm, azure}, quota.Request{BillingModel: "marketplace"},
+			"several billing accounts are linked to the organisation, name one as billing_cloud_account_id: 1 (aws), 2 (rhm)"},
+		"one that the type is not billed by": {kinds{"marketplace": 1}, []emulated.CloudAccount{azure}, quota.Request{},
+			"the quota of the organisation is billed by a marketplace, and no account there is linked to it: link one at aws or rhm"},
+		"no account": {kinds{"marketplace": 1}, nil, quota.Request{},
+			"the quota of the organisation is billed by a marketplace, and no account there is linked to it: link one at aws or rhm"},
+		"the larger size needs more": {kinds{"standard": 1}, nil, quota.Request{Units: 2},
+			"of the 1 streaming units for standard instances of billing model standard 0 are in use and 2 are asked for, delete an instance or have the quota raised"},
+		"another model has some left": {kinds{"standard": 1, "eval": 3}, nil, quota.Request{Units: 2},
+			"of the 1 streaming units for standard instances of billing model standard 0 are in use and 2 are asked for, delete an instance or have the quota raised, or name as billing_model eval"},
+		"only another model has any": {kinds{"eval": 1}, nil, quota.Request{},
+			"the organisation has no quota for standard instances, but it has some for another: name as billing_model eval"},
+		"the model is not granted": {kinds{"standard": 1}, nil, quota.Request{BillingModel: "eval"},
+			"the organisation has no quota for standard instances of billing model eval, but it has some for another: name as billing_model standard"},
+		"nor is the marketplace": {kinds{"standard": 1, "eval": 1}, all, quota.Request{BillingModel: "marketplace", Marketplace: "aws", BillingAccount: "1"},
+			"the organisation has no quota for standard instances of billing model marketplace, but it has some for another: name as billing_model standard or eval"},
+		"nothing is granted": {nil, nil, quota.Request{},
+			"the organisation has no quota for standard instances, it must be granted or bought first"},
+		"nor for a model": {nil, nil, quota.Request{BillingModel: "standard"},
+			"the organisation has no quota for standard instances of billing model standard, it must be granted or bought first"},
+		"a model without marketplaces": {kinds{"standard": 1}, all, quota.Request{BillingModel: "standard", Marketplace: "aws", BillingAccount: "1"},
+			"billing model standard is not billed by a marketplace, order it without marketplace and billing_cloud_account_id"},
+		"a marketplace that is not there": {kinds{"marketplace": 5}, all, quota.Request{BillingModel: "marketplace", Marketplace: "moon", BillingAccount: "4"},
+			"billing model marketplace is not billed by marketplace moon, name an account at aws or rhm"},
+		"an account that nothing is billed by": {kinds{"marketplace": 5}, all, quota.Request{BillingAccount: "3"},
+			"billing model marketplace is not billed by marketplace azure, name an account at aws or rhm"},
+		"an account without quota": {kinds{"standard": 5}, all, quota.Request{BillingAccount: "1"},
+			"the organisation has no quota for standard instances of billing model marketplace, it must be granted or bought first, or name as billing_model standard"},
+		"an account of others": {kinds{"marketplace": 5}, all, quota.Request{BillingAccount: "9"},
+			"billing account 9 is not linked to the organisation, name one that is: 1 (aws), 2 (rhm)"},
+		"no such model": {kinds{"standard": 5}, all, quota.Request{BillingModel: "gold"},
+			"the billing model does not exist for standard instances, name as billing_model standard, marketplace or eval"},
+		"a trial by a marketplace": {nil, all, quota.Request{InstanceType: "developer", BillingAccount: "1"},
+			"developer instances are not billed by a marketplace, order without marketplace and billing_cloud_account_id"},
+		"another cloud, by aws": {kinds{"marketplace": 1}, all, quota.Request{CloudProvider: "gcp", BillingAccount: "1"},
+			"instances at gcp are not billed by marketplace aws, order at another cloud provider or by an account at another marketplace"},
+	} {
+		o, state, _ := withService(t)
+		for model, units := range c.allowed {
+			q := emulated.Quota{Product: "RHOSAK", BillingModel: model, Allowed: units}
+			if model == "eval" {
+				q.Product, q.BillingModel = "RHOSAKEval", "standard"
+			}
+			state.SetAllowed("none", q)
+		}
+		state.SetCloudAccounts("none", c.accounts...)
+		state.SetCloudAccounts("some", emulated.CloudAccount{ID: "secret", Provider: "aws"})
+		standing, err := o.provider.Standing(t.Context(), of("ann", "none"))
+		require.NoError(t, err)
+		_, err = standing.Resolve(complete(c.order), time.Now())
+		require.True(t, apierr.Is(err, apierr.InsufficientQuota), "%s: %v", name, err)
+		require.Equal(t, "Insufficient quota: "+c.want, apierr.From(err).Reason, name)
+	}
+}
+
+func TestWhatIsUsedUpIsToldInNumbers(t *testing.T) {
+	t.Parallel()
+	o, state, _ := withService(t)
+	state.Reserve(emulated.Subscription{ClusterID: "k1", Product: "RHOSAK", BillingModel: "standard", Count: 2, Creator: "ann-some"})
+	standing, err := o.provider.Standing(t.Context(), of("ann", "some"))
+	require.NoError(t, err)
+	_, err = standing.Resolve(complete(quota.Request{}), time.Now())
+	require.ErrorContains(t, err, "of the 2 streaming units for standard instances of billing model standard 2 are in use and 1 are asked for")
+	_, err = standing.Resolve(complete(quota.Request{BillingModel: "standard"}), time.Now())
+	require.NoError(t, err, "what the service counts it judges")
+}
+
+func TestALongListOfAccountsIsCut(t *testing.T) {
+	t.Parallel()
+	var many []emulated.CloudAccount
+	for i := range 12 {
+		many = append(many, emulated.CloudAccount{ID: string(rune('a' + i)), Provider: "aws"})
+	}
+	_, err := customer(t, 0, 1, many...).Resolve(complete(quota.Request{}), time.Now())
+	require.ErrorContains(t, err, "i (aws), j (aws), and 2 more")
+	require.NotContains(t, err.Error(), "k (aws)")
+}
+
 func TestValidateBillingAccount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		accounts []emulated.CloudAccount
 		order    quota.Request
-		good     bool
+		refusal  string
 	}{
-		"its own":                   {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1"}, true},
-		"its own, at its place":     {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1", Marketplace: "aws"}, true},
-		"at another place":          {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1", Marketplace: "rhm"}, false},
-		"somebody's":                {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "9"}, false},
-		"none":                      {nil, quota.Request{BillingAccount: "1"}, false},
-		"two of one id":             {[]emulated.CloudAccount{aws, twice}, quota.Request{BillingAccount: "1"}, false},
-		"two of one id, and which":  {[]emulated.CloudAccount{aws, twice}, quota.Request{BillingAccount: "1", Marketplace: "rhm"}, true},
-		"for a model with accounts": {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "marketplace"}, true},
-		"for a model without":       {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "enterprise"}, false},
+		"its own":                  {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1"}, ""},
+		"its own, at its place":    {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1", Marketplace: "aws"}, ""},
+		"two of one id, and which": {[]emulated.CloudAccount{aws, twice}, quota.Request{BillingAccount: "1", Marketplace: "rhm"}, ""},
+		"for a model with them":    {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "marketplace"}, ""},
+		"at another place": {[]emulated.CloudAccount{aws, rhm}, quota.Request{BillingAccount: "1", Marketplace: "rhm"},
+			"billing account 1 is not linked to the organisation at marketplace rhm, name one that is: 1 (aws), 2 (rhm)"},
+		"somebody's": {[]emulated.CloudAccount{aws, rhm, other}, quota.Request{BillingAccount: "9"},
+			"billing account 9 is not linked to the organisation, name one that is: 1 (aws), 2 (rhm)"},
+		"none": {nil, quota.Request{BillingAccount: "1"},
+			"billing account 1 is not linked to the organisation, and no other is that could be billed: link one first"},
+		"two of one id": {[]emulated.CloudAccount{aws, twice}, quota.Request{BillingAccount: "1"},
+			"billing account 1 exists at several marketplaces, name one of them as marketplace: aws, rhm"},
+		"for a model without": {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "enterprise"},
+			"billing account 1 is not linked to the organisation, and no other is that could be billed: link one first"},
 	} {
-		c.order.InstanceType = "standard"
-		err := customer(t, 1, 1, c.accounts...).ValidateBillingAccount(c.order)
-		require.Equal(t, c.good, err == nil, "%s: %v", name, err)
-		require.True(t, err == nil || apierr.Is(err, apierr.BillingAccountInvalid), name)
+		err := customer(t, 1, 1, c.accounts...).ValidateBillingAccount(complete(c.order))
+		if c.refusal == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.True(t, apierr.Is(err, apierr.BillingAccountInvalid), name)
+		require.Equal(t, "Billing account is missing or invalid: "+c.refusal, apierr.From(err).Reason, name)
 	}
 }
 

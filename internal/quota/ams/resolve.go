@@ -25,13 +25,13 @@ func (s standing) choose(r quota.Request) (choice, error) {
 	case r.BillingModel != "":
 		m, ok := t.BillingModel(r.BillingModel)
 		if !ok {
-			return choice{}, apierr.Newf(apierr.InsufficientQuota, "the billing model does not exist for %s instances", r.InstanceType)
+			return choice{}, quota.NoSuchModel(t)
 		}
 		return s.asked(m, r)
 	case r.BillingAccount != "" || r.Marketplace != "":
 		m, ok := t.BillingModel(marketplace)
 		if !ok {
-			return choice{}, noQuota(r)
+			return choice{}, noMarketplace(r)
 		}
 		return s.byAccount(m, r)
 	}
@@ -44,19 +44,28 @@ func (s standing) choose(r quota.Request) (choice, error) {
 	return s.byQuota(models, r)
 }
 
-// asked is for an order that names its billing model.
+// asked is for an order that names its billing model. Whether a single way of
+// billing has quota left is for the service to say; that there is none at all is
+// known here, with what there is in its place.
 func (s standing) asked(m catalog.BillingModel, r quota.Request) (choice, error) {
 	given := choice{model: m, marketplace: r.Marketplace, account: r.BillingAccount}
 	switch {
 	case r.Marketplace != "" && !supports(m, marketplace):
-		return choice{}, apierr.New(apierr.InsufficientQuota, "billing model "+m.ID+" is not billed by a marketplace")
+		return choice{}, apierr.New(apierr.InsufficientQuota,
+			"billing model "+m.ID+" is not billed by a marketplace, order it without marketplace and billing_cloud_account_id")
 	case len(m.AMSBillingModels) == 1:
 		given.ams = m.AMSBillingModels[0]
+		if !s.granted(m, category(given.ams)) {
+			return choice{}, s.refuse([]catalog.BillingModel{m}, r)
+		}
 		return given, nil
 	case r.Marketplace != "":
 		given.ams = marketplace + "-" + strings.ToLower(r.Marketplace)
 		if !slices.Contains(m.AMSBillingModels, given.ams) {
-			return choice{}, apierr.New(apierr.InsufficientQuota, "billing model "+m.ID+" is not billed by marketplace "+r.Marketplace)
+			return choice{}, notThere(m, r.Marketplace)
+		}
+		if !s.granted(m, marketplace) {
+			return choice{}, s.refuse([]catalog.BillingModel{m}, r)
 		}
 		return given, nil
 	case r.BillingAccount != "":
@@ -70,14 +79,14 @@ func (s standing) asked(m catalog.BillingModel, r quota.Request) (choice, error)
 // chosen for the customer only if there is one account that it can mean.
 func (s standing) byQuota(models []catalog.BillingModel, r quota.Request) (choice, error) {
 	for _, m := range models {
-		for _, category := range []string{standard, marketplace} {
-			if !supports(m, category) || !s.available(m, category, r.Units) {
+		for _, in := range []string{standard, marketplace} {
+			if !supports(m, in) || !s.available(m, in, r.Units) {
 				continue
 			}
-			if category == standard {
+			if in == standard {
 				return choice{model: m, ams: standard}, nil
 			}
-			known := slices.DeleteFunc(s.accounts(m), func(a upstream.CloudAccount) bool { return billedBy(a.Provider) == "" })
+			known := s.knownAccounts(m)
 			if len(known) != 1 {
 				continue
 			}
@@ -86,18 +95,21 @@ func (s standing) byQuota(models []catalog.BillingModel, r quota.Request) (choic
 			}
 		}
 	}
-	return choice{}, noQuota(r)
+	return choice{}, s.refuse(models, r)
 }
 
 // byAccount is for an order that names its account at a marketplace.
 func (s standing) byAccount(m catalog.BillingModel, r quota.Request) (choice, error) {
 	found := matching(s.accounts(m), r.BillingAccount, r.Marketplace)
-	if len(found) == 0 || !s.available(m, marketplace, r.Units) {
-		return choice{}, noQuota(r)
+	switch {
+	case len(found) == 0:
+		return choice{}, apierr.New(apierr.InsufficientQuota, s.stranger(r, m))
+	case !s.available(m, marketplace, r.Units):
+		return choice{}, s.refuseUnits(m, marketplace, r)
 	}
 	c, ok := through(m, found[0])
 	if !ok {
-		return choice{}, apierr.New(apierr.InsufficientQuota, "billing model "+m.ID+" is not billed by marketplace "+found[0].Provider)
+		return choice{}, notThere(m, found[0].Provider)
 	}
 	return c, nil
 }
@@ -121,13 +133,15 @@ func billedBy(provider string) string {
 	return ""
 }
 
-// supports tells whether a billing model can be billed in a category.
-func supports(m catalog.BillingModel, category string) bool {
-	return slices.ContainsFunc(m.AMSBillingModels, func(model string) bool {
-		return model == category || category == marketplace && strings.HasPrefix(model, marketplace+"-")
-	})
+// category is what quota is granted for, of one of the service's billing models.
+func category(ams string) string {
+	if strings.HasPrefix(ams, marketplace+"-") {
+		return marketplace
+	}
+	return ams
 }
 
-func noQuota(r quota.Request) error {
-	return apierr.Newf(apierr.InsufficientQuota, "the organisation has no quota left for %s instances", r.InstanceType)
+// supports tells whether a billing model can be billed in a category.
+func supports(m catalog.BillingModel, wanted string) bool {
+	return slices.ContainsFunc(m.AMSBillingModels, func(ams string) bool { return category(ams) == wanted })
 }

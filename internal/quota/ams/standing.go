@@ -70,13 +70,27 @@ func (s standing) defined(m catalog.BillingModel) (known, other bool) {
 
 // available tells whether so many units more fit into the quota for a billing model
 // in a category.
-func (s standing) available(m catalog.BillingModel, category string, units int) bool {
+func (s standing) available(m catalog.BillingModel, in string, units int) bool {
 	return slices.ContainsFunc(s.costs, func(cost upstream.QuotaCost) bool {
 		return slices.ContainsFunc(cost.Resources, func(r upstream.RelatedResource) bool {
-			return r.Name == m.AMSResource && r.Product == m.AMSProduct && r.BillingModel == category &&
-				(r.Cost == 0 || cost.Consumed+units <= cost.Allowed)
+			return isFor(r, m, in) && (r.Cost == 0 || cost.Consumed+units <= cost.Allowed)
 		})
 	})
+}
+
+// granted tells whether an organisation has any quota for a billing model in a
+// category, be it used up.
+func (s standing) granted(m catalog.BillingModel, in string) bool {
+	return slices.ContainsFunc(s.costs, func(cost upstream.QuotaCost) bool {
+		return slices.ContainsFunc(cost.Resources, func(r upstream.RelatedResource) bool {
+			return isFor(r, m, in) && (r.Cost == 0 || cost.Allowed > 0)
+		})
+	})
+}
+
+// isFor tells whether quota for a resource is quota for a billing model in a category.
+func isFor(r upstream.RelatedResource, m catalog.BillingModel, in string) bool {
+	return r.Name == m.AMSResource && r.Product == m.AMSProduct && r.BillingModel == in
 }
 
 // accounts gives the organisation's accounts at marketplaces for billing models,
@@ -105,6 +119,11 @@ func matching(all []upstream.CloudAccount, id, provider string) []upstream.Cloud
 	})
 }
 
+// knownAccounts are those at marketplaces that we know.
+func (s standing) knownAccounts(m catalog.BillingModel) []upstream.CloudAccount {
+	return slices.DeleteFunc(s.accounts(m), func(a upstream.CloudAccount) bool { return billedBy(a.Provider) == "" })
+}
+
 // ValidateBillingAccount wants exactly one account of that id, at that marketplace
 // if one is named, among those that the organisation has for the billing model, or
 // for any of the type's.
@@ -114,13 +133,13 @@ func (s standing) ValidateBillingAccount(r quota.Request) error {
 	if m, ok := t.BillingModel(r.BillingModel); ok {
 		models = []catalog.BillingModel{m}
 	}
-	switch len(matching(s.accounts(models...), r.BillingAccount, r.Marketplace)) {
+	switch found := matching(s.accounts(models...), r.BillingAccount, r.Marketplace); len(found) {
 	case 1:
 		return nil
 	case 0:
-		return apierr.New(apierr.BillingAccountInvalid, "billing account "+r.BillingAccount+" is not one of the organisation's")
+		return apierr.New(apierr.BillingAccountInvalid, s.stranger(r, models...))
 	default:
-		return apierr.New(apierr.BillingAccountInvalid, "billing account "+r.BillingAccount+" is not the only one of that id, a marketplace must be named")
+		return apierr.New(apierr.BillingAccountInvalid, "billing account "+r.BillingAccount+" exists at several marketplaces, name one of them as marketplace: "+providers(found))
 	}
 }
 
@@ -136,7 +155,8 @@ func (s standing) Resolve(r quota.Request, _ time.Time) (quota.Grant, error) {
 		billed = marketplace
 	}
 	if r.CloudProvider == "gcp" && billed != standard && billed != marketplace {
-		return quota.Grant{}, apierr.New(apierr.InsufficientQuota, "instances at "+r.CloudProvider+" are not billed by marketplace "+chosen.marketplace)
+		return quota.Grant{}, apierr.New(apierr.InsufficientQuota, "instances at "+r.CloudProvider+" are not billed by marketplace "+chosen.marketplace+
+			", order at another cloud provider or by an account at another marketplace")
 	}
 	grant := quota.Grant{
 		InstanceType: r.InstanceType, BillingModel: chosen.model.ID, Unlimited: true, QuotaType: quota.AMSType,

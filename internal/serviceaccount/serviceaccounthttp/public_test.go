@@ -127,11 +127,11 @@ func TestGoldenBodies(t *testing.T) {
 		{path + "?page=one", 400, fault("17", "unable to list service accounts: page must be a number")},
 		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b6f", 200, list(itemB)},
 		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b60", 200, list()},
-		{path + "?client_id=", 400, fault("33", "client_id must not be empty")},
-		{path + "?client_id=" + strings.Repeat("x", 48), 400, fault("34", "client_id is longer than 47 bytes")},
+		{path + "?client_id=", 400, fault("33", "client_id is missing: at least 1 character is required")},
+		{path + "?client_id=" + strings.Repeat("x", 48), 400, fault("34", "client_id is too long: at most 47 bytes are allowed")},
 		{path + "/" + idA, 200, itemA},
 		{path + "/" + idA[:35] + "f", 404, fault("113", "Service account was not found")},
-		{path + "/" + idA + "0", 400, fault("34", "id is longer than 36 bytes")},
+		{path + "/" + idA + "0", 400, fault("34", "id is too long: at most 36 bytes are allowed")},
 		{"/api/kafkas_mgmt/v1/sso_providers", 200, `{"base_url":"https://sso.test","href":"/api/kafkas_mgmt/v1/sso_providers",` +
 			`"id":"mas_sso","jwks":"https://sso.test/auth/realms/rhoas/protocol/openid-connect/certs","kind":"SsoProvider","name":"mas_sso",` +
 			`"token_url":"https://sso.test/auth/realms/rhoas/protocol/openid-connect/token","valid_issuer":"https://sso.test/auth/realms/rhoas"}`},
