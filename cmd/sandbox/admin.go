@@ -18,6 +18,9 @@ GET    /SERVICE/faults    what is wrong with it; DELETE makes it well
 POST   /SERVICE/faults    {"method":"POST","path":"/token$","mode":"after","status":503,"times":2}
                           modes: before, after, reset-before, reset-after, hang, hang-after, slow, twice, garbage
                           further: "delay":"2s", "retry_after":1, "probability":0.5, "seed":1
+PATCH  /ams/accounts/NAME     {"banned":false} {"terms_required":false}: what accounts management knows of a person
+PATCH  /ams/organisations/ID  {"quota":[{"product":"RHOSAK","billing_model":"marketplace","allowed":5}]}
+                              {"cloud_accounts":[{"id":"123456789012","provider":"aws"}]}: what it lets an organisation use
 GET    /agents            the agents and how they behave
 POST   /agents/CLUSTER/mode  {"fate":"error","ids":["KAFKA"]} {"manner":"silent"} {} (well-behaved again)
                           fates: never-ready, error, rejected, rejected-full
@@ -35,6 +38,8 @@ func admin(u *upstreams, d *dataPlane) http.Handler {
 	for _, e := range []*emulator.Emulated{u.ssoCalls, u.ocmCalls, u.amsCalls, u.dnsCalls, u.metricsCalls} {
 		mux.Handle("/"+e.Name()+"/", http.StripPrefix("/"+e.Name(), e.Admin()))
 	}
+	changes := http.StripPrefix("/"+u.amsCalls.Name(), u.AMS.Changes())
+	mux.Handle("PATCH /"+u.amsCalls.Name()+"/", changes)
 	mux.HandleFunc("GET /agents", func(w http.ResponseWriter, _ *http.Request) { show(w, d.conducts()) })
 	mux.HandleFunc("POST /agents/{cluster}/mode", d.setMode)
 	mux.HandleFunc("GET /resolve", func(w http.ResponseWriter, r *http.Request) { resolve(w, r, u, d) })

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -32,6 +33,7 @@ func configure(f *folder, s settings, p ports, c credentials) ([]string, error) 
 		"--enable-deny-list=true",
 		"--enable-instance-limit-control=true",
 		"--quota-type=" + s.QuotaType,
+		"--enable-terms-acceptance=" + strconv.FormatBool(s.QuotaType == accountsQuota), // asked where the quota is
 		"--kafka-domain-name=" + kafkaZone,
 		"--enable-kafka-cname-registration=true",
 		"--api-docs-client-id=" + publicClient,
@@ -98,15 +100,19 @@ func environ(databaseURL string) []string {
 	return append(kept, "OCM_ENV=development", "DATABASE_URL="+databaseURL)
 }
 
+// quotaList grants what accounts management would.
 func quotaList() string {
 	var b strings.Builder
 	b.WriteString("registered_users_per_organisation:\n")
-	for _, o := range []struct {
-		id    string
-		units int
-	}{{mainOrg, mainQuota}, {limitedOrg, 1}} {
-		fmt.Fprintf(&b, "- id: %q\n  any_user: true\n  max_allowed_instances: %d\n  granted_quota:\n", o.id, o.units)
-		fmt.Fprintf(&b, "  - instance_type_id: standard\n    kafka_billing_models:\n    - id: standard\n      max_allowed_instances: %d\n", o.units)
+	for _, c := range customerOrgs() {
+		if len(c.grants) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "- id: %q\n  any_user: true\n  granted_quota:\n", c.id)
+		b.WriteString("  - instance_type_id: standard\n    kafka_billing_models:\n")
+		for _, g := range c.grants {
+			fmt.Fprintf(&b, "    - id: %s\n      max_allowed_instances: %d\n", g.model, g.units)
+		}
 	}
 	return b.String()
 }

@@ -147,7 +147,12 @@ The world is up. Ctrl-C ends it.
   gateway          %[4]s          SSO      %[5]s   sandbox admin  %[6]s
   API page         %[1]s/api/kafkas_mgmt/v1/openapi/ui   log in with Authorize, or paste $USER_TOKEN there
   Kafka router     %[7]s     CA       %[8]s
-  users            alice bob carol mallory dave eve nora; the password is the name
+  users            the password is the name, and $… in brackets holds a token
+                   alice [USER_TOKEN], bob [COLLEAGUE_TOKEN], carol [ORG_ADMIN_TOKEN]: quota for %[11]d instances
+                   dave [LIMITED_TOKEN]: quota for one; mallory [STRANGER_TOKEN]: none, so a trial; evan [EVAL_TOKEN]: an evaluation
+                   marie [MARKETPLACE_TOKEN]: billed by a marketplace; sven [SEVERAL_ACCOUNTS_TOKEN]: by one of two
+                   eve [DENIED_TOKEN]: denied; nora [NO_ORG_TOKEN]: of no organisation; with QUOTA_TYPE=ams also
+                   tess [NO_TERMS_TOKEN]: has not accepted the terms; bart [BANNED_TOKEN]: banned
   logs             %[9]s
 
 Load the variables first; the commands below use them:
@@ -192,5 +197,5 @@ func (w *world) show() {
 	defer w.outLock.Unlock()
 	_, _ = fmt.Fprintf(w.out, guide, address(first.API), address(first.Metrics), address(first.Health), address(w.ports.Gateway),
 		address(w.ports.SSO), address(w.ports.Admin), local(w.ports.Router), w.folder.file("ca.pem"),
-		w.folder.file("*.log"), w.folder.file(environmentFile))
+		w.folder.file("*.log"), w.folder.file(environmentFile), mainQuota)
 }

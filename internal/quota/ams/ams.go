@@ -69,7 +69,7 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 
 // What customers read. The service's own words may tell what is not theirs to know.
 const (
-	deniedText = "accounts management does not allow this account to order, it may be banned or held by export control: ask support"
+	deniedText = "accounts management does not allow this account to order, ask support whether it is blocked or held by export control"
 	usedUpText = "the organisation's quota for the instance is used up, delete an instance or have the quota raised"
 )
 

@@ -29,32 +29,35 @@ var Authorisations = wire.Service{Base: "/api/authorizations/v1", Code: "AUTHZ"}
 
 // Account is a user.
 type Account struct {
-	ID            string // made if empty
-	Username      string
-	OrgExternalID string
-	Banned        bool
-	TermsRequired bool
+	ID            string `json:"id"` // made if empty
+	Username      string `json:"username"`
+	OrgExternalID string `json:"org_external_id"`
+	Banned        bool   `json:"banned"`
+	TermsRequired bool   `json:"terms_required"`
 }
 
 // Organisation is a customer with what it may use.
 type Organisation struct {
-	ExternalID    string
-	Name          string
-	EBSAccountID  string
-	Quota         []Quota
-	CloudAccounts []CloudAccount
+	ExternalID    string         `json:"external_id"`
+	Name          string         `json:"name"`
+	EBSAccountID  string         `json:"ebs_account_id"`
+	Quota         []Quota        `json:"quota"`
+	CloudAccounts []CloudAccount `json:"cloud_accounts"`
 }
 
 // Quota is so much of one product under one billing model.
 type Quota struct {
-	Product      string // such as RHOSAK
-	BillingModel string // such as standard
-	Allowed      int
-	Free         bool // costs nothing, so that Allowed does not matter
+	Product      string `json:"product"`       // such as RHOSAK
+	BillingModel string `json:"billing_model"` // such as standard
+	Allowed      int    `json:"allowed"`
+	Free         bool   `json:"free"` // costs nothing, so that Allowed does not matter
 }
 
 // CloudAccount is a marketplace account of an organisation.
-type CloudAccount struct{ ID, Provider string }
+type CloudAccount struct {
+	ID       string `json:"id"`
+	Provider string `json:"provider"`
+}
 
 // Options configure the emulator.
 type Options struct {

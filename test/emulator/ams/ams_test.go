@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,4 +148,31 @@ func TestTermsAndOwnAccount(t *testing.T) {
 	own, err := conn.AccountsMgmt().V1().CurrentAccount().Get().SendContext(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "9", own.Body().Organization().ExternalID())
+}
+
+func TestPeopleChangeWhatTheServiceKnows(t *testing.T) {
+	t.Parallel()
+	e := ams.New(ams.Options{
+		Accounts:      []ams.Account{{ID: "1", Username: "ann", OrgExternalID: "one", Banned: true, TermsRequired: true}},
+		Organisations: []ams.Organisation{{ExternalID: "one", Quota: []ams.Quota{{Product: "RHOSAK", BillingModel: "standard", Allowed: 3}}}},
+	})
+	patch := func(path, body string) (int, string) {
+		reply := httptest.NewRecorder()
+		e.Changes().ServeHTTP(reply, httptest.NewRequest(http.MethodPatch, path, strings.NewReader(body)))
+		return reply.Code, strings.TrimSpace(reply.Body.String())
+	}
+	status, body := patch("/accounts/ann", `{"terms_required":false}`)
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"id":"1","username":"ann","org_external_id":"one","banned":true,"terms_required":false}`, body)
+	status, body = patch("/organisations/one", `{"cloud_accounts":[{"id":"7","provider":"aws"}]}`)
+	require.Equal(t, 200, status)
+	require.JSONEq(t, `{"external_id":"one","name":"","ebs_account_id":"","quota":[{"product":"RHOSAK","billing_model":"standard","allowed":3,"free":false}],
+		"cloud_accounts":[{"id":"7","provider":"aws"}]}`, body)
+	for path, want := range map[string]int{"/accounts/nobody": 404, "/organisations/none": 404} {
+		status, _ = patch(path, `{}`)
+		require.Equal(t, want, status)
+	}
+	status, body = patch("/accounts/ann", `{"baned":false}`)
+	require.Equal(t, 400, status)
+	require.Contains(t, body, "baned")
 }
