@@ -147,7 +147,7 @@ The world is up. Ctrl-C ends it.
   gateway          %[4]s          SSO      %[5]s   sandbox admin  %[6]s
   API page         %[1]s/api/kafkas_mgmt/v1/openapi/ui   log in with Authorize, or paste $USER_TOKEN there
   Kafka router     %[7]s     CA       %[8]s
-  users            the password is the name, and $… in brackets holds a token
+  users            the password is the name; the variable in brackets holds a token
                    alice [USER_TOKEN], bob [COLLEAGUE_TOKEN], carol [ORG_ADMIN_TOKEN]: quota for %[11]d instances
                    dave [LIMITED_TOKEN]: quota for one; mallory [STRANGER_TOKEN]: none, so a trial; evan [EVAL_TOKEN]: an evaluation
                    marie [MARKETPLACE_TOKEN]: billed by a marketplace; sven [SEVERAL_ACCOUNTS_TOKEN]: by one of two

@@ -116,7 +116,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"nor for a model": {nil, nil, quota.Request{BillingModel: "standard"},
 			"the organisation has no quota for standard instances of billing model standard, it must be granted or bought first"},
 		"a model without marketplaces": {kinds{"standard": 1}, all, quota.Request{BillingModel: "standard", Marketplace: "aws", BillingAccount: "1"},
-			"billing model standard is not billed by a marketplace, order it without marketplace and billing_cloud_account_id"},
+			"standard instances of billing model standard are not billed by a marketplace, order without marketplace and billing_cloud_account_id"},
 		"a marketplace that is not there": {kinds{"marketplace": 5}, all, quota.Request{BillingModel: "marketplace", Marketplace: "moon", BillingAccount: "4"},
 			"billing model marketplace is not billed by marketplace moon, name an account at aws or rhm"},
 		"an account that nothing is billed by": {kinds{"marketplace": 5}, all, quota.Request{BillingAccount: "3"},
@@ -192,8 +192,10 @@ func TestValidateBillingAccount(t *testing.T) {
 			"billing account 1 is not linked to the organisation, and no other is that could be billed: link one first"},
 		"two of one id": {[]emulated.CloudAccount{aws, twice}, quota.Request{BillingAccount: "1"},
 			"billing account 1 exists at several marketplaces, name one of them as marketplace: aws, rhm"},
-		"for a model without": {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "enterprise"},
-			"billing account 1 is not linked to the organisation, and no other is that could be billed: link one first"},
+		"for a model without": {[]emulated.CloudAccount{aws}, quota.Request{BillingAccount: "1", BillingModel: "eval"},
+			"standard instances of billing model eval are not billed by a marketplace, order without marketplace and billing_cloud_account_id"},
+		"for a trial": {nil, quota.Request{BillingAccount: "1", InstanceType: "developer"},
+			"developer instances are not billed by a marketplace, order without marketplace and billing_cloud_account_id"},
 	} {
 		err := customer(t, 1, 1, c.accounts...).ValidateBillingAccount(complete(c.order))
 		if c.refusal == "" {

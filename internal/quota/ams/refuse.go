@@ -29,10 +29,7 @@ func (s standing) refuse(models []catalog.BillingModel, r quota.Request) error {
 			}
 		}
 	}
-	asked := r.InstanceType + " instances"
-	if r.BillingModel != "" {
-		asked += " of billing model " + r.BillingModel
-	}
+	asked := r.InstanceType + " instances" + ofModel(r)
 	if others := s.others(models, r); len(others) > 0 {
 		return apierr.New(apierr.InsufficientQuota, "the organisation has no quota for "+asked+", but it has some for another: name as billing_model "+quota.OneOf(others))
 	}
@@ -93,6 +90,9 @@ func (s standing) stranger(r quota.Request, models ...catalog.BillingModel) stri
 			usable = append(usable, a)
 		}
 	}
+	if !slices.ContainsFunc(models, func(m catalog.BillingModel) bool { return len(marketplaces(m)) > 0 }) {
+		return unbilled(r)
+	}
 	text := "billing account " + r.BillingAccount + " is not linked to the organisation"
 	if r.Marketplace != "" {
 		text += " at marketplace " + r.Marketplace
@@ -107,8 +107,17 @@ func notThere(m catalog.BillingModel, marketplace string) error {
 	return apierr.New(apierr.InsufficientQuota, "billing model "+m.ID+" is not billed by marketplace "+marketplace+", name an account at "+quota.OneOf(marketplaces(m)))
 }
 
-func noMarketplace(r quota.Request) error {
-	return apierr.New(apierr.InsufficientQuota, r.InstanceType+" instances are not billed by a marketplace, order without marketplace and billing_cloud_account_id")
+func noMarketplace(r quota.Request) error { return apierr.New(apierr.InsufficientQuota, unbilled(r)) }
+
+func unbilled(r quota.Request) string {
+	return r.InstanceType + " instances" + ofModel(r) + " are not billed by a marketplace, order without marketplace and billing_cloud_account_id"
+}
+
+func ofModel(r quota.Request) string {
+	if r.BillingModel == "" {
+		return ""
+	}
+	return " of billing model " + r.BillingModel
 }
 
 // marketplaces are those that a billing model is billed by.

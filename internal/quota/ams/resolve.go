@@ -51,8 +51,7 @@ func (s standing) asked(m catalog.BillingModel, r quota.Request) (choice, error)
 	given := choice{model: m, marketplace: r.Marketplace, account: r.BillingAccount}
 	switch {
 	case r.Marketplace != "" && !supports(m, marketplace):
-		return choice{}, apierr.New(apierr.InsufficientQuota,
-			"billing model "+m.ID+" is not billed by a marketplace, order it without marketplace and billing_cloud_account_id")
+		return choice{}, noMarketplace(r)
 	case len(m.AMSBillingModels) == 1:
 		given.ams = m.AMSBillingModels[0]
 		if !s.granted(m, category(given.ams)) {
