@@ -60,7 +60,11 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 	case err != nil:
 		return "", fmt.Errorf("reserving quota: %w", err)
 	case verdict.Denied != nil:
-		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), deniedText)
+		text := deniedText
+		if errors.Is(verdict.Denied, ocm.ErrThrottled) {
+			text = busyText
+		}
+		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), text)
 	case !verdict.Allowed:
 		return "", apierr.New(apierr.InsufficientQuota, usedUpText)
 	}
@@ -70,6 +74,7 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 // What customers read. The service's own words may tell what is not theirs to know.
 const (
 	deniedText = "accounts management does not allow this account to order, ask support whether it is blocked or held by export control"
+	busyText   = "accounts management cannot take the order now, try again later"
 	usedUpText = "the organisation's quota for the instance is used up, delete an instance or have the quota raised"
 )
 

@@ -228,11 +228,14 @@ func TestOnlyAClearNoIsARefusal(t *testing.T) {
 	t.Parallel()
 	o, state, faults := withService(t)
 	r := quota.Reservation{Key: "k1", Username: "ann-some", CloudProvider: "aws", Units: 1, Remote: quota.Remote{Product: "RHOSAK", Resource: "rhosak", BillingModel: "standard"}}
-	for status, refused := range map[int]bool{400: true, 403: true, 429: true, 451: true, 401: false, 500: false, 503: false} {
+	for status, todo := range map[int]string{
+		400: "ask support", 403: "ask support", 429: "try again later", 451: "ask support", 401: "", 500: "", 503: "",
+	} {
 		faults.Inject(emulator.Fault{Method: http.MethodPost, Mode: emulator.Before, Status: status, Times: 1})
 		_, err := o.provider.Reserve(t.Context(), r)
 		require.Error(t, err)
-		require.Equal(t, refused, apierr.Is(err, apierr.InsufficientQuota), "%d: %v", status, err)
+		require.Equal(t, todo != "", apierr.Is(err, apierr.InsufficientQuota), "%d: %v", status, err)
+		require.Contains(t, apierr.From(err).Reason, todo)
 	}
 	_, err := o.provider.Reserve(t.Context(), r)
 	require.NoError(t, err)
