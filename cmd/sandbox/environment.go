@@ -153,6 +153,7 @@ The world is up. Ctrl-C ends it.
                    marie [MARKETPLACE_TOKEN]: billed by a marketplace; sven [SEVERAL_ACCOUNTS_TOKEN]: by one of two
                    eve [DENIED_TOKEN]: denied; nora [NO_ORG_TOKEN]: of no organisation; with QUOTA_TYPE=ams also
                    tess [NO_TERMS_TOKEN]: has not accepted the terms; bart [BANNED_TOKEN]: banned
+                   docs/guides/try-refusals.md tells what each of them reads
   logs             %[9]s
 
 Load the variables first; the commands below use them:

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 )
@@ -191,6 +192,54 @@ func TestAFolderIsFreeWhenItIsReleased(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, dir, again.path)
 	again.release()
+}
+
+// Whoever grants quota, the same people have the same; and all of them are told of.
+func TestPeopleHaveTheSameQuotaWhoeverGrantsIt(t *testing.T) {
+	t.Parallel()
+	list, err := quota.Parse("quota list", []byte(quotaList()))
+	require.NoError(t, err)
+	cat, err := catalog.Load(catalog.Config{InstanceTypesFile: catalog.DefaultInstanceTypesFile, ProvidersFile: catalog.DefaultProvidersFile})
+	require.NoError(t, err)
+	rules := quota.Rules{List: list, Catalog: cat, Config: quota.Config{EnforceLimits: true}}
+	outside := map[string]int{}
+	for _, o := range organisations() {
+		for _, q := range o.Quota {
+			outside[o.ExternalID+" "+q.Product+" "+q.BillingModel] = q.Allowed
+		}
+	}
+	standard, _ := cat.InstanceType(catalog.Standard)
+	granted := 0
+	for _, c := range customerOrgs() {
+		for _, m := range standard.BillingModels {
+			category := m.ID
+			if len(m.AMSBillingModels) == 1 {
+				category = m.AMSBillingModels[0]
+			}
+			grant, err := rules.Resolve(quota.Request{Account: quota.Account{Username: "x", OrgID: c.id}, InstanceType: catalog.Standard, BillingModel: m.ID}, time.Now())
+			if c.id == strangeOrg {
+				require.Error(t, err)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, outside[c.id+" "+m.AMSProduct+" "+category], grant.Limit, "%s %s", c.name, m.ID)
+			granted += grant.Limit
+		}
+	}
+	require.Equal(t, mainQuota+1+5+5+1, granted)
+
+	page, err := os.ReadFile("../../docs/guides/try-refusals.md")
+	require.NoError(t, err)
+	for variable, user := range tokenOwners() {
+		if !strings.HasPrefix(user, "admin") {
+			require.Contains(t, guide, user+" ["+variable+"]")
+			require.Contains(t, string(page), "`"+variable+"`")
+			require.Contains(t, string(page), user)
+		}
+	}
+	for _, a := range accounts() {
+		require.Equal(t, []bool{a.Username == "bart", a.Username == "tess"}, []bool{a.Banned, a.TermsRequired}, a.Username)
+	}
 }
 
 func TestOneWorldAFolder(t *testing.T) {
