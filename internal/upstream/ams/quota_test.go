@@ -195,6 +195,7 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 		{403, "application/json", `{"message":"forbidden"}`, false},
 		{403, "application/json", `{"kind":"Error","id":"403","code":"403","reason":"the gateway"}`, false},
 		{404, "application/json", ``, false},
+		{404, "application/json", `{"kind":"Error","id":"7","code":"ACCT-MGMT-7","reason":"no such account"}`, true},
 		{403, "text/html", "<html>blocked</html>", false},
 		{413, "text/plain", "too large", false},
 		{401, "application/json", `{"kind":"Error","id":"15","code":"ACCT-MGMT-15","reason":"who are you"}`, false},
@@ -205,6 +206,9 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 		require.Equal(t, c.refused, err == nil, "%d %s: %v", c.status, c.body, err)
 		require.Equal(t, c.refused, verdict.Denied != nil, "%d %s", c.status, c.body)
 		require.False(t, verdict.Allowed)
+		accepted, _, err := client.TermsAccepted(t.Context(), "ann")
+		require.Equal(t, c.refused && c.status == 404, err == nil, "only whom the service itself does not know has accepted nothing: %d %s", c.status, c.body)
+		require.False(t, accepted)
 	}
 }
 

@@ -2,6 +2,7 @@ package ams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	authv1 "github.com/openshift-online/ocm-sdk-go/authorizations/v1"
@@ -16,7 +17,8 @@ const (
 )
 
 // TermsAccepted asks whether a user has accepted the terms that the service
-// needs, and where that is done if not.
+// needs, and where that is done if not. Whom the service does not know, such as a
+// program with an account of its own, has not.
 func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted bool, redirect string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -25,7 +27,10 @@ func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted b
 		return false, "", fmt.Errorf("building a review of terms: %w", err)
 	}
 	answer, err := c.conn.Authorizations().V1().TermsReview().Post().Request(request).SendContext(ctx)
-	if err := ocm.Check("reviewing terms", answer, err); err != nil {
+	switch err := ocm.Check("reviewing terms", answer, err); {
+	case errors.Is(err, ocm.ErrNotFound) && refuses(err):
+		return false, "", nil
+	case err != nil:
 		return false, "", err
 	}
 	return !answer.Response().TermsRequired(), answer.Response().RedirectUrl(), nil
