@@ -47,6 +47,18 @@ func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error
 	return nil
 }
 
+// TxInTurn is TxOpened with locks that many may wait for. Where the queue is longer
+// than a connection waits for a lock, it stands in line again: it has done nothing
+// yet, and the caller still has time.
+func (d *DB) TxInTurn(ctx context.Context, locks []Opening, fn func(Tx) error) error {
+	for {
+		err := d.TxOpened(ctx, locks, fn)
+		if !IsLockTimeout(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // Gorm is for store files: statements inside the transaction.
 func (t Tx) Gorm() *gorm.DB { return t.gorm }
 

@@ -71,7 +71,7 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 	out.kafka.grant(order.grant)
 	out.reservation = reservationOf(out.kafka, order.grant)
 	candidates := Rank(Candidates(clusters), demandOf(out.kafka), out.kafka.CreatedAt)
-	err = s.txAfterQueue(ctx, locksOf(out.kafka, admission.Limit, order), func(tx db.Tx) error {
+	err = s.DB.TxInTurn(ctx, locksOf(out.kafka, admission.Limit, order), func(tx db.Tx) error {
 		if key != nil {
 			if err := takeKey(tx, *key, out.kafka.ID); err != nil {
 				return err
@@ -120,19 +120,6 @@ func settleOn(tx db.Tx, candidates []Candidate, k *Kafka) error {
 	}
 	k.ClusterID = chosen.ClusterID
 	return moveInserted(tx, *k)
-}
-
-// txAfterQueue runs a transaction that waits its turn at locks which every order
-// of an organisation or region needs. Where the queue is longer than the
-// connection waits for a lock, the order stands in line again: it has done
-// nothing yet, and the request still has time.
-func (s *Service) txAfterQueue(ctx context.Context, queue []db.Opening, fn func(db.Tx) error) error {
-	for {
-		err := s.DB.TxOpened(ctx, queue, fn)
-		if !db.IsLockTimeout(err) || ctx.Err() != nil {
-			return err
-		}
-	}
 }
 
 func quotaRequest(account quota.Account, a Admission) quota.Request {

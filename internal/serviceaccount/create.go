@@ -58,14 +58,16 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (A
 func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent) error {
 	exempt := s.Exempt.Get()[orgID]
 	var listed []Account
+	var queue []db.Opening
 	if !exempt {
+		queue = append(queue, db.OpenLock("service-accounts/"+orgID))
 		var err error
 		if listed, err = s.Provider.List(ctx, orgID); err != nil {
 			return err
 		}
 	}
 	now := s.Clock()
-	return s.DB.Tx(ctx, func(tx db.Tx) error {
+	return s.DB.TxInTurn(ctx, queue, func(tx db.Tx) error {
 		if !exempt {
 			if err := s.checkLimit(tx, orgID, listed, now); err != nil {
 				return err
@@ -76,9 +78,6 @@ func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent)
 }
 
 func (s *Service) checkLimit(tx db.Tx, orgID string, listed []Account, now time.Time) error {
-	if err := tx.Lock("service-accounts/" + orgID); err != nil {
-		return err
-	}
 	open, err := openOf(tx, orgID)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
+	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/internal/ledger"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount"
 	"github.com/kas-fleet/kas-fleet-manager/test/emulator"
@@ -382,6 +383,29 @@ func TestLimitHoldsAmongReplicas(t *testing.T) {
 	for range 6 {
 		w.create(t, access.Identity{OrgID: "free", AccountID: "5", Username: "dave"}, "exempt")
 	}
+}
+
+// Those who wait for their turn for longer than a connection waits for a lock were
+// told of an error of the service.
+func TestCreationsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held, waits := make(chan struct{}), make(chan error, 1)
+	holder := make(chan error, 1)
+	go func() {
+		holder <- w.DB.TxOpened(w.ctx, []db.Opening{db.OpenLock("service-accounts/" + alice.OrgID)}, func(tx db.Tx) error {
+			close(held)
+			// Longer than a lock is waited for, and never idle, which the server would not suffer.
+			return tx.Gorm().Exec("SELECT pg_sleep(2.2)").Error
+		})
+	}()
+	<-held
+	go func() {
+		_, err := w.Create(w.ctx, alice, serviceaccount.Request{Name: "billing"})
+		waits <- err
+	}()
+	require.NoError(t, <-holder)
+	require.NoError(t, <-waits)
 }
 
 func TestRemovedAccountsMakeRoom(t *testing.T) {

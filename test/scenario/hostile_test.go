@@ -184,8 +184,9 @@ func TestOrdersForAClusterOfOnesOwnAreCheckedToTheEnd(t *testing.T) {
 	alice := h.As(harness.Alice)
 	const id = "1sandbox0000000000000000000000c9"
 	for body, code := range map[string]int{
-		`{"name":"one","cluster_id":"short"}`:                                                           45,
-		`{"name":"one","cluster_id":"short","plan":"nine.lives"}`:                                       45,
+		`{"name":"one","cluster_id":"not-one"}`:                                                         45,
+		`{"name":"one","cluster_id":"not-one","plan":"nine.lives"}`:                                     45,
+		`{"name":"one","cluster_id":"short"}`:                                                           24,
 		`{"name":"one","cluster_id":"` + id + `","plan":"nine.lives"}`:                                  21,
 		`{"name":"one","cluster_id":"` + id + `","billing_model":"standard"}`:                           43,
 		`{"name":"one","cluster_id":"` + id + `","billing_model":"enterprise","marketplace":"aws"}`:     43,

@@ -1,4 +1,4 @@
-package kafka
+package db_test
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
 )
 
-// An order that waits longer for its turn than a connection waits for a lock
-// stands in line again: it once was an error of the service.
-func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
+// Who waits longer for its turn than a connection waits for a lock stands in line
+// again: for orders it once was an error of the service.
+func TestATurnOutlivesTheLockTimeout(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
 	held, release := make(chan struct{}), make(chan struct{})
 	holder := make(chan error, 1)
 	go func() {
-		holder <- d.Tx(bound(t), func(tx db.Tx) error {
+		holder <- d.Tx(within(t), func(tx db.Tx) error {
 			if err := tx.Lock("queue"); err != nil {
 				return err
 			}
@@ -37,19 +37,18 @@ func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
 		})
 	}()
 	<-held
-	timedOut := d.Tx(bound(t), func(tx db.Tx) error { return tx.Lock("queue") })
+	timedOut := d.Tx(within(t), func(tx db.Tx) error { return tx.Lock("queue") })
 	require.True(t, db.IsLockTimeout(timedOut), "the lock is held for longer than a connection waits: %v", timedOut)
 	tries := 0
 	done := make(chan error, 1)
 	go func() {
-		s := NewService(Deps{DB: d})
 		arrival := db.Opening{SQL: "SELECT 1", Read: func(db.Row) error {
 			if tries++; tries == 2 {
 				close(release)
 			}
 			return nil
 		}}
-		done <- s.txAfterQueue(bound(t), []db.Opening{arrival, db.OpenLock("queue")}, func(db.Tx) error { return nil })
+		done <- d.TxInTurn(within(t), []db.Opening{arrival, db.OpenLock("queue")}, func(db.Tx) error { return nil })
 	}()
 	require.NoError(t, <-done)
 	require.NoError(t, <-holder)
@@ -57,5 +56,5 @@ func TestAnOrderOutlivesTheLockTimeout(t *testing.T) {
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.Error(t, NewService(Deps{DB: d}).txAfterQueue(ended, nil, func(db.Tx) error { return nil }), "not beyond the request's time")
+	require.Error(t, d.TxInTurn(ended, nil, func(db.Tx) error { return nil }), "not beyond the request's time")
 }
