@@ -107,6 +107,18 @@ func TestOneStoreOfAccounts(t *testing.T) {
 	there, ok := service.Client(robots, text(w, made["clientId"]))
 	require.True(t, ok)
 	require.Equal(t, made["secret"], there.Secret)
+	// Tools write down the token endpoint of the realm that people log in to.
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {there.ClientID}, "client_secret": {there.Secret}}
+	status, body := w.token(people, form)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "1", w.claims(robots, text(w, body["access_token"]))["rh-org-id"], "a token of the realm that has the account")
+	form.Set("client_secret", "wrong")
+	status, _ = w.token(people, form)
+	require.Equal(t, http.StatusUnauthorized, status)
+	canary, ok := service.Client(robots, "canary-k1")
+	require.True(t, ok)
+	status, _ = w.token(people, url.Values{"grant_type": {"client_credentials"}, "client_id": {canary.ClientID}, "client_secret": {canary.Secret}})
+	require.Equal(t, http.StatusUnauthorized, status, "other clients stay where they are")
 	_, raw = w.raw("GET", api, "Bearer "+token, "", "")
 	var listed []map[string]any
 	require.NoError(t, json.Unmarshal(raw, &listed))

@@ -19,6 +19,7 @@ func (s *SSO) token(w http.ResponseWriter, r *http.Request, at place) {
 		fail(w, http.StatusBadRequest, "invalid_request", "Form cannot be read")
 		return
 	}
+	at = s.home(r.PostForm, at)
 	c := authenticated(r, at.realm)
 	if c == nil {
 		fail(w, http.StatusUnauthorized, "unauthorized_client", "Invalid client or Invalid client credentials")
@@ -47,6 +48,18 @@ func (s *SSO) token(w http.ResponseWriter, r *http.Request, at place) {
 	default:
 		reply(w, http.StatusOK, body)
 	}
+}
+
+// home is where a client that asks for its own token lives. Tools write down the
+// token endpoint of the realm that people log in to, beside the credentials of an
+// account that was made there: it opens for that account, wherever it is kept.
+func (s *SSO) home(form url.Values, at place) place {
+	away := s.accountRealm != nil && s.accountRealm != at.realm && form.Get("grant_type") == "client_credentials"
+	if !away || !strings.HasPrefix(form.Get("client_id"), accountPrefix) {
+		return at
+	}
+	there := s.issuer(s.accountRealm.name)
+	return place{realm: s.accountRealm, url: there, canonical: there}
 }
 
 // refusal is an error of the protocol.
