@@ -54,6 +54,35 @@ func TestThePageOpensByItself(t *testing.T) {
 	require.Empty(t, b.Complaints())
 }
 
+// What is only an example must not be sent: a second order would come with the key
+// of the first and be refused, and a list would show what somebody else searched for.
+func TestExamplesOfOptionsAreNotFilledIn(t *testing.T) {
+	t.Parallel()
+	h, b := harness.New(t, harness.Unequipped()), browser.Open(t)
+	open(h, b)
+	filled := func(operation string) map[string]string {
+		block, out := "#operations-"+operation, map[string]string{}
+		b.Run(
+			chromedp.Click(block+" .opblock-summary-control"), chromedp.Click(block+" .try-out__btn"), chromedp.WaitVisible(block+" .execute"),
+			chromedp.Evaluate(fmt.Sprintf(`Object.fromEntries([...document.querySelectorAll('%s tr[data-param-name]')].map((row) =>
+				[row.dataset.paramName, [...row.querySelectorAll('input')].map((field) => field.value).join()]))`, block), &out),
+		)
+		return out
+	}
+	require.Equal(t, map[string]string{"page": "", "size": "", "orderBy": "", "search": ""}, filled("kafkas-getKafkas"))
+	require.Equal(t, map[string]string{"async": "true", "Idempotency-Key": ""}, filled("kafkas-createKafka"))
+	require.Equal(t, map[string]string{"page": "", "size": "", "client_id": ""}, filled("security-getServiceAccounts"))
+	require.Equal(t, map[string]string{"If-None-Match": ""}, filled("about-getOpenApi"))
+	ranged := filled("metrics-getMetricsByRangeQuery")
+	require.Equal(t, "5", ranged["duration"], "what is required is filled in")
+	require.Equal(t, "30", ranged["interval"])
+	require.Empty(t, ranged["filters"])
+	var told string
+	b.Run(chromedp.Text("#operations-kafkas-createKafka tr[data-param-name='Idempotency-Key'] .parameters-col_description", &told))
+	require.Contains(t, told, "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "the example can be read")
+	require.Empty(t, b.Complaints())
+}
+
 func TestALoginOnThePageOrdersAKafka(t *testing.T) {
 	t.Parallel()
 	h, b := harness.New(t), browser.Open(t)

@@ -44,14 +44,36 @@
     }}},
   });
 
+  // asOptions leaves the fields of what need not be sent empty: the library fills
+  // examples in, and an order would go out with somebody else's Idempotency-Key. What
+  // the field may look like can still be read. Without async=true nothing is ordered.
+  const asOptions = (parameters) => Object.values(parameters ?? {}).forEach((one) => {
+    if (one.required || one.example === undefined || one.name === 'async') return;
+    one.description = `${one.description ?? ''}\n\nSuch as \`${one.example}\``;
+    delete one.example;
+  });
+  const emptyOptions = () => ({
+    statePlugins: {spec: {wrapActions: {
+      updateJsonSpec: (original) => (spec) => {
+        const shown = structuredClone(spec);
+        asOptions(shown?.components?.parameters);
+        for (const path of Object.values(shown?.paths ?? {})) {
+          asOptions(path.parameters);
+          for (const operation of Object.values(path)) asOptions(operation?.parameters);
+        }
+        return original(shown);
+      },
+    }}},
+  });
+
   page = SwaggerUIBundle({
     dom_id: '#documents',
     urls: [
       {name: 'For customers', url: `${base}/openapi`},
-      {name: 'For agents of data planes (authorize first)', url: agentsDocument},
+      {name: 'For agents of data planes (with the token of one)', url: agentsDocument},
     ],
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken, emptyOptions],
     layout: 'StandaloneLayout',
     deepLinking: true,
     displayRequestDuration: true,
