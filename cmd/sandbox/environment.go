@@ -41,6 +41,7 @@ func (w *world) environment() []variable {
 		{"GATEWAY_URL", address(p.Gateway)},
 		{"LOCAL_DEV_URL", address(p.Gateway) + "/as/alice"},
 		{"SSO_URL", address(p.SSO)},
+		{"LOGIN_URL", w.upstreams.SSO.Issuer(customerRealm)},
 		{"SSO_TOKEN_URL", w.upstreams.SSO.Issuer(w.settings.accountRealm()) + "/protocol/openid-connect/token"},
 		{"SERVICE_ACCOUNTS_URL", w.upstreams.SSO.Issuer(customerRealm) + "/apis/service_accounts/v1"},
 		{"SANDBOX_ADMIN_URL", address(p.Admin)},
@@ -160,6 +161,9 @@ Load the variables first; the commands below use them:
 
   . %[10]s
 
+  # log in with the tools that customers have; a logout there ends $OFFLINE_TOKEN, too
+  rhoas login --insecure --token $OFFLINE_TOKEN --api-gateway $GATEWAY_URL --auth-url $LOGIN_URL
+  ocm login --insecure --token $OFFLINE_TOKEN --url $GATEWAY_URL --token-url $LOGIN_URL/protocol/openid-connect/token
   # create a service account; its reply holds the credentials for Kafka
   curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
     -d '{"name":"my-account"}' $API_URL/api/kafkas_mgmt/v1/service_accounts
