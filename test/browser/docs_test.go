@@ -2,10 +2,13 @@ package browser_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/target"
@@ -60,23 +63,39 @@ func TestExamplesOfOptionsAreNotFilledIn(t *testing.T) {
 	t.Parallel()
 	h, b := harness.New(t, harness.Unequipped()), browser.Open(t)
 	open(h, b)
-	filled := func(operation string) map[string]string {
-		block, out := "#operations-"+operation, map[string]string{}
-		b.Run(
-			chromedp.Click(block+" .opblock-summary-control"), chromedp.Click(block+" .try-out__btn"), chromedp.WaitVisible(block+" .execute"),
-			chromedp.Evaluate(fmt.Sprintf(`Object.fromEntries([...document.querySelectorAll('%s tr[data-param-name]')].map((row) =>
-				[row.dataset.paramName, [...row.querySelectorAll('input')].map((field) => field.value).join()]))`, block), &out),
-		)
+	fields := func(operation string) string {
+		return fmt.Sprintf(`Object.fromEntries([...document.querySelectorAll('#operations-%s tr[data-param-name]')].map((row) =>
+			[row.dataset.paramName, [...row.querySelectorAll('input, select')].map((field) => field.value).join()]))`, operation)
+	}
+	empty := map[string]map[string]string{
+		"kafkas-getKafkas":            {"page": "", "size": "", "orderBy": "", "search": ""},
+		"security-getServiceAccounts": {"page": "", "size": "", "client_id": ""},
+		"about-getOpenApi":            {"If-None-Match": ""},
+	}
+	const order, ranged = "kafkas-createKafka", "metrics-getMetricsByRangeQuery"
+	often := chromedp.WithPollingInterval(50 * time.Millisecond) // the page is not painted while nobody looks
+	show := func(operation string) {
+		block := "#operations-" + operation
+		b.Run(chromedp.Click(block+" .opblock-summary-control"), chromedp.Click(block+" .try-out__btn"), chromedp.WaitVisible(block+" .execute"))
+	}
+	// Fields are filled after they are shown: when those that must be are, the others would be, too.
+	show(order)
+	b.Run(chromedp.Poll(fields(order)+".async === 'true'", nil, often))
+	for _, operation := range append(slices.Sorted(maps.Keys(empty)), ranged) {
+		show(operation)
+	}
+	b.Run(chromedp.Poll(fields(ranged)+".interval === '30'", nil, often))
+	filled := func(operation string) (out map[string]string) {
+		b.Run(chromedp.Evaluate(fields(operation), &out))
 		return out
 	}
-	require.Equal(t, map[string]string{"page": "", "size": "", "orderBy": "", "search": ""}, filled("kafkas-getKafkas"))
-	require.Equal(t, map[string]string{"async": "true", "Idempotency-Key": ""}, filled("kafkas-createKafka"))
-	require.Equal(t, map[string]string{"page": "", "size": "", "client_id": ""}, filled("security-getServiceAccounts"))
-	require.Equal(t, map[string]string{"If-None-Match": ""}, filled("about-getOpenApi"))
-	ranged := filled("metrics-getMetricsByRangeQuery")
-	require.Equal(t, "5", ranged["duration"], "what is required is filled in")
-	require.Equal(t, "30", ranged["interval"])
-	require.Empty(t, ranged["filters"])
+	for operation, want := range empty {
+		require.Equal(t, want, filled(operation), operation)
+	}
+	require.Equal(t, map[string]string{"async": "true", "Idempotency-Key": ""}, filled(order))
+	required := filled(ranged)
+	require.Equal(t, "5", required["duration"], "what is required is filled in")
+	require.Empty(t, required["filters"])
 	var told string
 	b.Run(chromedp.Text("#operations-kafkas-createKafka tr[data-param-name='Idempotency-Key'] .parameters-col_description", &told))
 	require.Contains(t, told, "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "the example can be read")
