@@ -46,9 +46,9 @@
 
   // asOptions leaves the fields of what need not be sent empty: the library fills
   // examples in, and an order would go out with somebody else's Idempotency-Key. What
-  // the field may look like can still be read. Without async=true nothing is ordered.
+  // the field may look like can still be read.
   const asOptions = (parameters) => Object.values(parameters ?? {}).forEach((one) => {
-    if (one.required || one.example === undefined || one.name === 'async') return;
+    if (one.required || one.example === undefined) return;
     one.description = `${one.description ?? ''}\n\nSuch as \`${one.example}\``;
     delete one.example;
   });
