@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
@@ -29,6 +30,8 @@ type AdmitFacts struct {
 	Catalog      *catalog.Catalog
 	NameTaken    func() (bool, error)   // asked only once the name is well-formed
 	InstanceType func() (string, error) // what the caller's quota assigns; asked once, and only when it is the next thing that decides
+	// BillingAccount judges an order that names an account or a marketplace.
+	BillingAccount func(Admission) error
 }
 
 // Admission is a request that may be served if there is room and quota for it.
@@ -96,7 +99,7 @@ func admitForm(r Request) error {
 		return apierr.New(apierr.FieldTooShort, "name is missing: at least 1 character is required")
 	case !namePattern.MatchString(r.Name):
 		return apierr.New(apierr.NameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
-			"and consist of lower-case letters, digits and dashes")
+			"and consist of lower-case letters (a-z), digits and dashes, "+strconv.Itoa(maxNameLength)+" at most")
 	}
 	return nil
 }
@@ -218,7 +221,7 @@ func choice[T any](from []T, name func(T) string) string {
 	return quota.OneOf(names)
 }
 
-func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
+func (a *Admission) admitBilling(r Request, f AdmitFacts) error {
 	own := strings.EqualFold(r.BillingModel, enterprise)
 	switch {
 	case r.BillingModel == "":
@@ -234,11 +237,11 @@ func (a *Admission) admitBilling(r Request, _ AdmitFacts) error {
 		a.BillingModel = model.ID
 	}
 	switch {
-	case r.Marketplace != "" && r.BillingCloudAccountID == "":
-		return apierr.New(apierr.BillingAccountInvalid, "no billing account was given for marketplace "+r.Marketplace+", name it as billing_cloud_account_id")
+	case r.Marketplace == "" && r.BillingCloudAccountID == "":
+		return nil
 	case len(r.Marketplace) > maxBillingLength || len(r.BillingCloudAccountID) > maxBillingLength:
 		return apierr.Newf(apierr.BillingAccountInvalid,
 			"billing_cloud_account_id and marketplace must not be longer than %d bytes", maxBillingLength)
 	}
-	return nil
+	return f.BillingAccount(*a)
 }

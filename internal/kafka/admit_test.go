@@ -9,6 +9,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 )
 
 // shipped is the catalogue that every installation starts with.
@@ -24,8 +25,17 @@ func admit(t *testing.T, instanceType string, r Request) (Admission, error) {
 	t.Helper()
 	return Admit(r, AdmitFacts{
 		Catalog: shipped(t), InstanceType: func() (string, error) { return instanceType, nil },
-		NameTaken: func() (bool, error) { return r.Name == "taken", nil },
+		NameTaken:      func() (bool, error) { return r.Name == "taken", nil },
+		BillingAccount: billingAccount,
 	})
+}
+
+// billingAccount knows all accounts but 4321, and no marketplace rhm.
+func billingAccount(a Admission) error {
+	if a.BillingCloudAccountID == "" || a.BillingCloudAccountID == "4321" || a.Marketplace == "rhm" {
+		return quota.NoBillingAccount(quota.Request{Marketplace: a.Marketplace}, "")
+	}
+	return nil
 }
 
 const ownCluster = "1sandbox0000000000000000000000c9"
@@ -64,6 +74,9 @@ func TestTheFirstThingWrongDecides(t *testing.T) {
 		"size before a cluster":        {wrong(func(r *Request) { r.ClusterID, r.Plan = ownCluster, "standard.x7" }), apierr.PlanUnsupported},
 		"model before a cluster":       {wrong(func(r *Request) { r.ClusterID, r.Plan = ownCluster, "standard.x1" }), apierr.BillingAccountInvalid},
 		"marketplace before a cluster": {wrong(func(r *Request) { r.ClusterID, r.Plan, r.BillingModel = ownCluster, "", "Enterprise" }), apierr.BillingAccountInvalid},
+		"account before a cluster":     {Request{Async: "true", Name: "one", ClusterID: ownCluster, BillingCloudAccountID: "4321"}, apierr.BillingAccountInvalid},
+		"account, nothing else":        {Request{Async: "true", Name: "one", BillingCloudAccountID: "4321"}, apierr.BillingAccountInvalid},
+		"account of another place":     {Request{Async: "true", Name: "one", BillingCloudAccountID: "1234", Marketplace: "rhm"}, apierr.BillingAccountInvalid},
 		"cluster that is not there":    {Request{Async: "true", Name: "one", ClusterID: ownCluster, BillingModel: "enterprise"}, apierr.CapacityReached},
 		"cluster, nothing else":        {Request{Async: "true", Name: "one", ClusterID: ownCluster}, apierr.CapacityReached},
 		"cluster of another length":    {Request{Async: "true", Name: "one", ClusterID: "short"}, apierr.CapacityReached},

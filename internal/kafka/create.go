@@ -51,15 +51,10 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 			}
 			return standing.InstanceType()
 		},
+		BillingAccount: func(a Admission) error { return standing.ValidateBillingAccount(quotaRequest(account, a)) },
 	})
 	if err != nil {
 		return placed{}, err
-	}
-	request := quotaRequest(account, admission)
-	if admission.BillingCloudAccountID != "" {
-		if err := standing.ValidateBillingAccount(request); err != nil {
-			return placed{}, err
-		}
 	}
 	clusters, err := s.Clusters.Placeable(ctx, admission.CloudProvider, admission.Region)
 	if err != nil {
@@ -67,7 +62,7 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 	}
 	out := placed{kafka: s.newKafka(who, admission), intent: xid.New().String(), keyed: key != nil}
 	order := quotaOrder{rules: rules}
-	order.grant, order.refusal = standing.Resolve(request, out.kafka.CreatedAt)
+	order.grant, order.refusal = standing.Resolve(quotaRequest(account, admission), out.kafka.CreatedAt)
 	out.kafka.grant(order.grant)
 	out.reservation = reservationOf(out.kafka, order.grant)
 	candidates := Rank(Candidates(clusters), demandOf(out.kafka), out.kafka.CreatedAt)

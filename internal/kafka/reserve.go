@@ -25,7 +25,7 @@ func reservationOf(k Kafka, g quota.Grant) *quota.Reservation {
 	}
 	return &quota.Reservation{
 		Key: quota.Key(string(k.ID), g.BillingModel), Username: k.Owner, CloudProvider: k.CloudProvider, MultiAZ: k.MultiAZ,
-		Units: k.QuotaConsumed, Remote: *g.Remote,
+		Units: k.QuotaConsumed, Remote: *g.Remote, Instead: g.Instead,
 	}
 }
 

@@ -28,7 +28,8 @@ var ErrDenied = errors.New("denied with an error")
 type Standing interface {
 	// InstanceType is the type that the account orders: customers do not choose it.
 	InstanceType() (string, error)
-	// ValidateBillingAccount judges a billing account that was given (code 43).
+	// ValidateBillingAccount judges an order that names a billing account or a
+	// marketplace, which needs an account (code 43).
 	ValidateBillingAccount(r Request) error
 	// Resolve says under which billing model and within which limit the request may
 	// be granted, or why it may not (code 120).
@@ -55,6 +56,8 @@ type Reservation struct {
 	SubscriptionID string `json:"subscription_id,omitempty"` // once it is known
 	// Again says that it may be reserved already.
 	Again bool `json:"-"`
+	// Instead are the billing models that may be named if this is refused.
+	Instead []string `json:"-"`
 }
 
 // evalModel is the billing model of instances that are on trial for another one.

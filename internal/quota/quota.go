@@ -70,6 +70,9 @@ type Grant struct {
 	BillingAccount string  // likewise
 	Remote         *Remote // what is to be reserved outside; nil: nothing
 	WhyNone        string  // what the customer reads where the limit is 0
+
+	// Instead are the billing models that may be named if the reservation is refused.
+	Instead []string
 }
 
 // Rules is one snapshot of everything that decisions depend on.
@@ -176,7 +179,22 @@ func (g Grant) Check(counted, size int) error {
 }
 
 // ValidateBillingAccount accepts every account: the list knows nothing about cloud accounts.
-func (r Rules) ValidateBillingAccount(Request) error { return nil }
+func (r Rules) ValidateBillingAccount(request Request) error {
+	if request.Marketplace != "" && request.BillingAccount == "" {
+		return NoBillingAccount(request, "")
+	}
+	return nil
+}
+
+// NoBillingAccount refuses a marketplace without an account; linked tells which
+// accounts there are, where that is known.
+func NoBillingAccount(r Request, linked string) error {
+	text := "no billing account was given for marketplace " + r.Marketplace + ", name it as billing_cloud_account_id"
+	if linked != "" {
+		text += ": " + linked
+	}
+	return apierr.New(apierr.BillingAccountInvalid, text)
+}
 
 func (r Rules) billingModel(request Request, granted entry, listed bool) (string, error) {
 	instanceType, _ := r.Catalog.InstanceType(request.InstanceType)

@@ -71,9 +71,9 @@ func TestRefusalsSayWhatIsAllowed(t *testing.T) {
 	for want, err := range map[string]error{
 		"name is too long: at most 50 bytes are allowed":    Request{strings.Repeat("a", 51), ""}.Validate(),
 		"name is missing: at least 1 character is required": Request{}.Validate(),
-		"name must begin with a lower-case letter, end with a letter or digit, and consist of lower-case letters, digits and dashes": Request{"A", ""}.Validate(),
+		"name must begin with a lower-case letter, end with a letter or digit, and consist of lower-case letters (a-z), digits and dashes, 50 at most": Request{"A", ""}.Validate(),
 		"description is too long: at most 255 bytes are allowed":                                                                     Request{"a", strings.Repeat("a", 256)}.Validate(),
-		"description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space":              Request{"a", "!"}.Validate(),
+		"description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space, 255 at most": Request{"a", "!"}.Validate(),
 		"id must be a UUID of 36 lower-case hexadecimal digits and dashes":                                                           CheckID("x"),
 		"client_id is missing: at least 1 character is required":                                                                     CheckAnyClientID(""),
 		"client_id must be srvc-acct- and a UUID of 36 lower-case hexadecimal digits and dashes":                                     checkClientID("x"),

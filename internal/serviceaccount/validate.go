@@ -37,10 +37,11 @@ func (r Request) Validate() error {
 	case len(r.Description) > maxDescription:
 		return tooLong("description", maxDescription)
 	case !namePattern.MatchString(r.Name):
-		return apierr.New(apierr.AccountNameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
-			"and consist of lower-case letters, digits and dashes")
+		return apierr.Newf(apierr.AccountNameMalformed, "name must begin with a lower-case letter, end with a letter or digit, "+
+			"and consist of lower-case letters (a-z), digits and dashes, %d at most", maxName)
 	case !descriptionPattern.MatchString(r.Description):
-		return apierr.New(apierr.AccountDescMalformed, "description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space")
+		return apierr.Newf(apierr.AccountDescMalformed, "description must consist of Latin letters without accents, digits, full stops, commas, dashes and white space, "+
+			"%d at most", maxDescription)
 	}
 	return nil
 }

@@ -63,3 +63,26 @@ func TestARefusalSaysWhatToDoAndTheOrderMayBeSentAgain(t *testing.T) {
 	accepted("used up", three)
 	require.Len(t, h.AMS.Subscriptions(), 3)
 }
+
+// A standing is read before others order: what it did not foresee the service refuses,
+// and the reason still names what is left.
+func TestARefusalOfTheServiceNamesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t, harness.AccountsQuota(), harness.Before(func(w *harness.World) {
+		w.AMS.SetAllowed(harness.Organisation, ams.Quota{Product: "RHOSAK", BillingModel: "standard", Allowed: 1})
+		w.AMS.SetAllowed(harness.Organisation, ams.Quota{Product: "RHOSAKEval", BillingModel: "standard", Allowed: 1})
+	}))
+	text := func(s string) *string { return &s }
+	alice, key := h.As(harness.Alice), h.As(harness.Alice).With("Idempotency-Key", "two")
+	one := alice.CreateKafka("one")
+	two := harness.Order{Name: "two", BillingModel: text("standard")}
+	require.Equal(t, "Insufficient quota: the organisation's quota for the instance is used up, delete an instance or have the quota raised, "+
+		"or name as billing_model eval", key.Create(two).MustFail(403, 120).Error().Reason)
+	require.Equal(t, "Billing account is missing or invalid: billing account 1 is not linked to the organisation, and no other is that could be billed: link one first",
+		alice.Create(harness.Order{Name: "two", BillingCloudAccountID: text("1"), ClusterID: text(harness.ClusterOne)}).MustFail(400, 43).Error().Reason,
+		"what is wrong with the account comes before the cluster")
+	alice.Delete(one.ID)
+	h.WaitGone(one.ID)
+	key.Create(two).Must(202)
+	alice.Create(harness.Order{Name: "three", BillingModel: text("eval")}).Must(202)
+}

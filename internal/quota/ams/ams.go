@@ -66,7 +66,7 @@ func (p Provider) Reserve(ctx context.Context, r quota.Reservation) (string, err
 		}
 		return "", apierr.Wrap(apierr.InsufficientQuota, fmt.Errorf("%w: %w", quota.ErrDenied, verdict.Denied), text)
 	case !verdict.Allowed:
-		return "", apierr.New(apierr.InsufficientQuota, usedUpText)
+		return "", apierr.New(apierr.InsufficientQuota, usedUpText+orName(r.Instead))
 	}
 	return verdict.SubscriptionID, nil
 }

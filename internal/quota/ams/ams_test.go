@@ -105,6 +105,12 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 			"of the 1 streaming units for standard instances of billing model standard 0 are in use and 2 are asked for, delete an instance or have the quota raised"},
 		"another model has some left": {kinds{"standard": 1, "eval": 3}, nil, quota.Request{Units: 2},
 			"of the 1 streaming units for standard instances of billing model standard 0 are in use and 2 are asked for, delete an instance or have the quota raised, or name as billing_model eval"},
+		"a model that needs an account is no way out": {kinds{"standard": 1, "marketplace": 2}, []emulated.CloudAccount{azure}, quota.Request{BillingModel: "eval"},
+			"the organisation has no quota for standard instances of billing model eval, but it has some for another: name as billing_model standard"},
+		"with an account it is one": {kinds{"standard": 1, "marketplace": 2}, []emulated.CloudAccount{aws}, quota.Request{BillingModel: "eval"},
+			"the organisation has no quota for standard instances of billing model eval, but it has some for another: name as billing_model standard or marketplace"},
+		"no account, but another model": {kinds{"marketplace": 1, "eval": 1}, nil, quota.Request{},
+			"the quota of the organisation is billed by a marketplace, and no account there is linked to it: link one at aws or rhm, or name as billing_model eval"},
 		"only another model has any": {kinds{"eval": 1}, nil, quota.Request{},
 			"the organisation has no quota for standard instances, but it has some for another: name as billing_model eval"},
 		"the model is not granted": {kinds{"standard": 1}, nil, quota.Request{BillingModel: "eval"},
@@ -259,4 +265,39 @@ func TestOnlyAClearNoIsARefusal(t *testing.T) {
 	_, err = o.provider.Release(t.Context(), r)
 	require.ErrorIs(t, err, ocm.ErrThrottled)
 	require.Len(t, state.Subscriptions(), 1)
+}
+
+// Where the quota of a billing model is used up, only the service can say so.
+func TestWhatTheServiceRefusesNamesAnotherModel(t *testing.T) {
+	t.Parallel()
+	o, state, _ := withService(t)
+	const used = "Insufficient quota: the organisation's quota for the instance is used up, delete an instance or have the quota raised"
+	for name, c := range map[string]struct {
+		org   string
+		model string
+		want  string
+	}{
+		"there is another": {"both", "standard", used + ", or name as billing_model eval"},
+		"there is none":    {"some", "standard", used},
+	} {
+		state.Reserve(emulated.Subscription{ClusterID: "old-" + c.org, Product: "RHOSAK", BillingModel: "standard", Count: 2, Creator: "ann-" + c.org})
+		_, err := o.order(of("ann", c.org), quota.Request{BillingModel: c.model})
+		require.True(t, apierr.Is(err, apierr.InsufficientQuota), "%s: %v", name, err)
+		require.Equal(t, c.want, apierr.From(err).Reason, name)
+	}
+}
+
+func TestAMarketplaceAloneIsToldItsAccounts(t *testing.T) {
+	t.Parallel()
+	const text = "Billing account is missing or invalid: no billing account was given for marketplace aws, name it as billing_cloud_account_id"
+	for want, accounts := range map[string][]emulated.CloudAccount{text: nil, text + ": 1 (aws), 2 (rhm)": {aws, rhm, azure}} {
+		o, state, _ := withService(t)
+		state.SetAllowed("none", emulated.Quota{Product: "RHOSAK", BillingModel: "marketplace", Allowed: 1})
+		state.SetCloudAccounts("none", accounts...)
+		standing, err := o.provider.Standing(t.Context(), of("ann", "none"))
+		require.NoError(t, err)
+		err = standing.ValidateBillingAccount(quota.Request{InstanceType: "standard", Marketplace: "aws"})
+		require.True(t, apierr.Is(err, apierr.BillingAccountInvalid))
+		require.EqualError(t, err, want)
+	}
 }

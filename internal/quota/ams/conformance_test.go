@@ -148,7 +148,7 @@ func (o *office) order(who quota.Account, r quota.Request) (string, error) {
 	id := fmt.Sprintf("k%d", o.last)
 	fresh := row{Request: r, grant: grant, reservation: quota.Reservation{Key: quota.Key(id, grant.BillingModel), Username: who.Username, CloudProvider: "aws", Units: r.Units}}
 	if grant.Remote != nil {
-		fresh.reservation.Remote = *grant.Remote
+		fresh.reservation.Remote, fresh.reservation.Instead = *grant.Remote, grant.Instead
 	}
 	o.rows[id] = fresh
 	o.mu.Unlock()

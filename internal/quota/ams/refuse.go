@@ -19,7 +19,7 @@ const mostTold = 10
 func (s standing) refuse(models []catalog.BillingModel, r quota.Request) error {
 	for _, m := range models {
 		if supports(m, marketplace) && s.granted(m, marketplace) && s.available(m, marketplace, r.Units) {
-			return s.refuseAccounts(m)
+			return s.refuseAccounts(m, r)
 		}
 	}
 	for _, m := range models {
@@ -38,12 +38,20 @@ func (s standing) refuse(models []catalog.BillingModel, r quota.Request) error {
 
 // refuseAccounts is for quota that is billed by a marketplace, but by which account
 // is not for us to say.
-func (s standing) refuseAccounts(m catalog.BillingModel) error {
-	usable := slices.DeleteFunc(s.accounts(m), func(a upstream.CloudAccount) bool { _, ok := through(m, a); return !ok })
-	if len(usable) == 0 {
-		return apierr.New(apierr.InsufficientQuota, "the quota of the organisation is billed by a marketplace, and no account there is linked to it: link one at "+quota.OneOf(marketplaces(m)))
+func (s standing) refuseAccounts(m catalog.BillingModel, r quota.Request) error {
+	text := "the quota of the organisation is billed by a marketplace, and no account there is linked to it: link one at " + quota.OneOf(marketplaces(m))
+	if usable := s.usable(m); len(usable) > 0 {
+		text = "several billing accounts are linked to the organisation, name one as billing_cloud_account_id: " + told(usable)
 	}
-	return apierr.New(apierr.InsufficientQuota, "several billing accounts are linked to the organisation, name one as billing_cloud_account_id: "+told(usable))
+	return apierr.New(apierr.InsufficientQuota, text+orName(s.others([]catalog.BillingModel{m}, r)))
+}
+
+// orName tells of other billing models that would do.
+func orName(models []string) string {
+	if len(models) == 0 {
+		return ""
+	}
+	return ", or name as billing_model " + quota.OneOf(models)
 }
 
 // refuseUnits is for quota that is there and too small.
@@ -59,13 +67,12 @@ func (s standing) refuseUnits(m catalog.BillingModel, in string, r quota.Request
 	if allowed == 0 {
 		text = fmt.Sprintf("the organisation has no quota for %s instances of billing model %s, it must be granted or bought first", r.InstanceType, m.ID)
 	}
-	if others := s.others([]catalog.BillingModel{m}, r); len(others) > 0 {
-		text += ", or name as billing_model " + quota.OneOf(others)
-	}
-	return apierr.New(apierr.InsufficientQuota, text)
+	return apierr.New(apierr.InsufficientQuota, text+orName(s.others([]catalog.BillingModel{m}, r)))
 }
 
-// others are the type's billing models besides these which have quota left.
+// others are the type's billing models besides these which have quota left, and an
+// account where one is needed: whoever names one of them is not to be refused again
+// for the lack of it.
 func (s standing) others(besides []catalog.BillingModel, r quota.Request) (ids []string) {
 	t, _ := s.catalog.InstanceType(r.InstanceType)
 	for _, m := range t.BillingModels {
@@ -73,7 +80,7 @@ func (s standing) others(besides []catalog.BillingModel, r quota.Request) (ids [
 			continue
 		}
 		for _, in := range []string{standard, marketplace} {
-			if supports(m, in) && s.available(m, in, r.Units) {
+			if supports(m, in) && s.available(m, in, r.Units) && (in == standard || len(s.usable(m)) > 0) {
 				ids = append(ids, m.ID)
 				break
 			}
@@ -84,12 +91,7 @@ func (s standing) others(besides []catalog.BillingModel, r quota.Request) (ids [
 
 // stranger says that a billing account is not the organisation's, and which are.
 func (s standing) stranger(r quota.Request, models ...catalog.BillingModel) string {
-	var usable []upstream.CloudAccount
-	for _, a := range s.accounts(models...) {
-		if slices.ContainsFunc(models, func(m catalog.BillingModel) bool { _, ok := through(m, a); return ok }) {
-			usable = append(usable, a)
-		}
-	}
+	usable := s.usable(models...)
 	if !slices.ContainsFunc(models, func(m catalog.BillingModel) bool { return len(marketplaces(m)) > 0 }) {
 		return unbilled(r)
 	}

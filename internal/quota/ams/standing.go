@@ -124,6 +124,13 @@ func (s standing) knownAccounts(m catalog.BillingModel) []upstream.CloudAccount 
 	return slices.DeleteFunc(s.accounts(m), func(a upstream.CloudAccount) bool { return billedBy(a.Provider) == "" })
 }
 
+// usable are the accounts that one of the billing models may be billed by.
+func (s standing) usable(models ...catalog.BillingModel) []upstream.CloudAccount {
+	return slices.DeleteFunc(s.accounts(models...), func(a upstream.CloudAccount) bool {
+		return !slices.ContainsFunc(models, func(m catalog.BillingModel) bool { _, ok := through(m, a); return ok })
+	})
+}
+
 // ValidateBillingAccount wants exactly one account of that id, at that marketplace
 // if one is named, among those that the organisation has for the billing model, or
 // for any of the type's.
@@ -132,6 +139,9 @@ func (s standing) ValidateBillingAccount(r quota.Request) error {
 	models := t.BillingModels
 	if m, ok := t.BillingModel(r.BillingModel); ok {
 		models = []catalog.BillingModel{m}
+	}
+	if r.Marketplace != "" && r.BillingAccount == "" {
+		return quota.NoBillingAccount(r, told(s.usable(models...)))
 	}
 	switch found := matching(s.accounts(models...), r.BillingAccount, r.Marketplace); len(found) {
 	case 1:
@@ -160,7 +170,7 @@ func (s standing) Resolve(r quota.Request, _ time.Time) (quota.Grant, error) {
 	}
 	grant := quota.Grant{
 		InstanceType: r.InstanceType, BillingModel: chosen.model.ID, Unlimited: true, QuotaType: quota.AMSType,
-		Marketplace: chosen.marketplace, BillingAccount: chosen.account,
+		Marketplace: chosen.marketplace, BillingAccount: chosen.account, Instead: s.others([]catalog.BillingModel{chosen.model}, r),
 		Remote: &quota.Remote{Product: chosen.model.AMSProduct, Resource: chosen.model.AMSResource, BillingModel: billed},
 	}
 	if billed != standard {
