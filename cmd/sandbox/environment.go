@@ -164,6 +164,9 @@ Load the variables first; the commands below use them:
   # log in with the tools that customers have; a logout there ends $OFFLINE_TOKEN, too
   rhoas login --insecure --token $OFFLINE_TOKEN --api-gateway $GATEWAY_URL --auth-url $LOGIN_URL
   ocm login --insecure --token $OFFLINE_TOKEN --url $GATEWAY_URL --token-url $LOGIN_URL/protocol/openid-connect/token
+  # the same again, or as somebody else: with a new token, of marie for one
+  OFFLINE_TOKEN=$(curl -s -d grant_type=password -d client_id=cloud-services -d username=marie -d password=marie \
+    -d scope=offline_access $LOGIN_URL/protocol/openid-connect/token | sed 's/.*"refresh_token":"\([^"]*\)".*/\1/')
   # create a service account; its reply holds the credentials for Kafka
   curl -s -H "Authorization: Bearer $USER_TOKEN" -H 'Content-Type: application/json' \
     -d '{"name":"my-account"}' $API_URL/api/kafkas_mgmt/v1/service_accounts

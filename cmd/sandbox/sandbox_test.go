@@ -21,6 +21,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
+	"github.com/kas-fleet/kas-fleet-manager/test/emulator/sso"
 )
 
 // resolved parses arguments as the commands do.
@@ -262,4 +263,33 @@ func TestOneWorldAFolder(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestTheGuideGivesAnotherLogin(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(nil)
+	world, err := sso.New(sso.Options{BaseURL: "http://" + server.Listener.Addr().String(), Realms: []string{customerRealm, adminRealm}, Users: people()})
+	require.NoError(t, err)
+	server.Config.Handler = world.Handler()
+	server.Start()
+	defer server.Close()
+	_, after, found := strings.Cut(guide, "  OFFLINE_TOKEN=")
+	require.True(t, found)
+	command, _, _ := strings.Cut(after, "\n  #")
+	script := "OFFLINE_TOKEN=" + command + "\nprintf %s \"$OFFLINE_TOKEN\""
+
+	login := world.Issuer(customerRealm)
+	run := exec.CommandContext(t.Context(), "sh", "-c", script)
+	run.Env = append(os.Environ(), "LOGIN_URL="+login)
+	token, err := run.Output()
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, login+"/protocol/openid-connect/token", strings.NewReader(url.Values{
+		"grant_type": {"refresh_token"}, "client_id": {publicClient}, "refresh_token": {string(token)},
+	}.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	reply, err := server.Client().Do(request)
+	require.NoError(t, err)
+	defer reply.Body.Close()
+	require.Equal(t, http.StatusOK, reply.StatusCode)
 }
