@@ -74,8 +74,8 @@ type versionsRead struct {
 	of map[ID]Cluster // with id, version and the list
 }
 
-// fill gives the rows their lists, and the ids of those whose list is not known: a
-// row that changes between two reads has none until the next order.
+// fill gives the rows their lists, and the ids of those whose list is not known. A
+// list that is newer than its row is as good: the row was read a moment before.
 func (v *versionsRead) fill(rows []Cluster) (missing []ID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
