@@ -2,7 +2,6 @@ package db_test
 
 import (
 	"errors"
-	"net/url"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -60,14 +59,10 @@ func TestASpoiltTransactionDoesNotSeemCommitted(t *testing.T) {
 // After a restart of the server all pooled connections are dead.
 func TestATransactionBeginsAnewOnADeadConnection(t *testing.T) {
 	t.Parallel()
-	where := postgres.URL(t)
-	proxy, err := faultproxy.Start(where)
+	proxy, err := faultproxy.Start(postgres.URL(t))
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)
-	through, err := url.Parse(where)
-	require.NoError(t, err)
-	through.Host = proxy.Address()
-	d := postgres.OpenURL(t, through.String())
+	d := postgres.OpenURL(t, proxy.URL())
 	lock := []db.Opening{db.OpenLock("x")}
 	done := func(db.Tx) error { return nil }
 	require.NoError(t, d.TxOpened(within(t), lock, done))

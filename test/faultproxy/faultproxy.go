@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Proxy struct {
 	listener net.Listener
 	network  string // of the server
 	address  string
+	url      string
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -60,8 +62,8 @@ type Proxy struct {
 }
 
 // Start listens on a free port for the server of a connection string.
-func Start(url string) (*Proxy, error) {
-	config, err := pgx.ParseConfig(url)
+func Start(server string) (*Proxy, error) {
+	config, err := pgx.ParseConfig(server)
 	if err != nil {
 		return nil, fmt.Errorf("reading the server's address: %w", err)
 	}
@@ -71,12 +73,21 @@ func Start(url string) (*Proxy, error) {
 	}
 	p := &Proxy{listener: listener, links: map[*link]bool{}, changed: make(chan struct{})}
 	p.network, p.address = pgconn.NetworkAddress(config.Host, config.Port)
+	through := url.URL{
+		Scheme: "postgres", User: url.UserPassword(config.User, config.Password),
+		Host: p.Address(), Path: "/" + config.Database, RawQuery: "sslmode=prefer",
+	}
+	p.url = through.String()
 	p.running.Go(p.accept)
 	return p, nil
 }
 
 // Address is where clients connect to.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
+// URL is the server's database through the proxy. Nothing else of the server's own
+// URL is in it: a host named there in another way would be believed first.
+func (p *Proxy) URL() string { return p.url }
 
 // Close ends the proxy and all its connections.
 func (p *Proxy) Close() {

@@ -3,7 +3,6 @@ package faultproxy_test
 import (
 	"context"
 	"net"
-	"net/url"
 	"regexp"
 	"strconv"
 	"testing"
@@ -34,23 +33,13 @@ func newStage(t *testing.T) *stage {
 	p, err := faultproxy.Start(where)
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
-	s := &stage{T: t, Proxy: p, url: through(t, where, p.Address())}
+	s := &stage{T: t, Proxy: p, url: p.URL()}
 	s.direct, err = pgx.Connect(t.Context(), where)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.direct.Close(context.WithoutCancel(t.Context()))) })
 	_, err = s.direct.Exec(t.Context(), "CREATE TABLE kept (id text PRIMARY KEY)")
 	require.NoError(t, err)
 	return s
-}
-
-// through is the same database by another address.
-func through(t *testing.T, where, address string) string {
-	config, err := pgx.ParseConfig(where)
-	require.NoError(t, err)
-	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: address, Path: "/" + config.Database, RawQuery: "sslmode=prefer",
-	}
-	return u.String()
 }
 
 func (s *stage) connect() *pgx.Conn {

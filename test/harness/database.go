@@ -2,7 +2,6 @@ package harness
 
 import (
 	"context"
-	"net/url"
 	"slices"
 	"sync"
 
@@ -73,10 +72,6 @@ func (w *World) wayToDatabase() (*faultproxy.Proxy, string) {
 	if !w.o.proxied {
 		return nil, w.url
 	}
-	config, err := pgx.ParseConfig(w.url)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	proxy, err := faultproxy.Start(w.url)
 	if err != nil {
 		w.t.Fatal(err)
@@ -84,11 +79,7 @@ func (w *World) wayToDatabase() (*faultproxy.Proxy, string) {
 	w.database.mu.Lock()
 	defer w.database.mu.Unlock()
 	w.database.proxies = append(w.database.proxies, proxy)
-	through := url.URL{
-		Scheme: "postgres", User: url.UserPassword(config.User, config.Password),
-		Host: proxy.Address(), Path: "/" + config.Database, RawQuery: "sslmode=disable",
-	}
-	return proxy, through.String()
+	return proxy, proxy.URL()
 }
 
 func (w *World) onServer(what string, do func(ctx context.Context, p *server.Private) error) {
