@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,23 +47,4 @@ func TestUnitsByRegionCountWhatTheLimitCounts(t *testing.T) {
 		require.Equal(t, 4, units)
 		return err
 	}))
-}
-
-// An instance is a wide row: the sum must come from the index alone.
-func TestUnitsByRegionReadTheIndexOnly(t *testing.T) {
-	t.Parallel()
-	d := postgres.Database(t)
-	put(t, d, row("seed", Ready))
-	require.NoError(t, d.Gorm(bound(t)).Exec(`INSERT INTO kafka_requests SELECT (jsonb_populate_record(k,
-		jsonb_build_object('id', 'row' || i, 'name', 'row' || i))).* FROM kafka_requests k, generate_series(1, 5000) i WHERE k.name = 'seed'`).Error)
-	require.NoError(t, d.Gorm(bound(t)).Exec("VACUUM ANALYZE kafka_requests").Error)
-	var plan []string
-	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
-		// What it may choose among depends on how busy the server is; what it could do without the table does not.
-		if err := tx.Gorm().Exec("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off").Error; err != nil {
-			return err
-		}
-		return tx.Gorm().Raw("EXPLAIN " + unitsByRegion).Scan(&plan).Error
-	}))
-	require.Contains(t, strings.Join(plan, "\n"), "Index Only Scan using kafka_requests_of_region")
 }

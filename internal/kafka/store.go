@@ -76,14 +76,11 @@ func (s *Store) UnitsByCluster(ctx context.Context) ([]cluster.Usage, error) {
 	return usage, nil
 }
 
-const unitsByRegion = `SELECT cloud_provider, region, instance_type, sum(capacity_consumed) FROM kafka_requests
-	WHERE deleted_at IS NULL GROUP BY cloud_provider, region, instance_type`
-
 // UnitsByRegion sums the streaming units that count against the regions' limits.
 func (s *Store) UnitsByRegion(ctx context.Context) ([]catalog.Taken, error) {
 	taken, err := db.Collect(ctx, s.db, func(row db.Row) (t catalog.Taken, err error) {
 		return t, row.Scan(&t.Provider, &t.Region, &t.InstanceType, &t.Units)
-	}, unitsByRegion)
+	}, "SELECT cloud_provider, region, instance_type, sum(units) FROM kafka_usage GROUP BY cloud_provider, region, instance_type")
 	if err != nil {
 		return nil, fmt.Errorf("summing units by region: %w", err)
 	}
@@ -137,9 +134,10 @@ type Counted struct {
 	Owner          string // empty: any
 }
 
-// unitsOf sums the streaming units that count, inside the creating transaction.
+// unitsOf sums the streaming units that count, inside the creating transaction. What
+// it changes itself counts when it has committed.
 func unitsOf(tx db.Tx, c Counted) (units, rows int, err error) {
-	query := tx.Gorm().Table("kafka_requests").Where("instance_type = ? AND deleted_at IS NULL", c.InstanceType)
+	query := tx.Gorm().Table("kafka_usage").Where("instance_type = ?", c.InstanceType)
 	if c.BillingModel != "" {
 		query = query.Where("(actual_kafka_billing_model = ? OR desired_kafka_billing_model = ?)", c.BillingModel, c.BillingModel)
 	}
@@ -150,7 +148,7 @@ func unitsOf(tx db.Tx, c Counted) (units, rows int, err error) {
 		query = query.Where("owner = ?", c.Owner)
 	}
 	var sum struct{ Units, Rows int }
-	if err := query.Select("coalesce(sum(capacity_consumed), 0) AS units, count(*) AS rows").Scan(&sum).Error; err != nil {
+	if err := query.Select("coalesce(sum(units), 0) AS units, coalesce(sum(instances), 0) AS rows").Scan(&sum).Error; err != nil {
 		return 0, 0, fmt.Errorf("summing units: %w", err)
 	}
 	return sum.Units, sum.Rows, nil
@@ -169,9 +167,9 @@ func reservingOf(tx db.Tx, organisationID string) (rows int, err error) {
 // regionUnits sums the units of a region and instance type that count against the region's limit.
 func regionUnits(tx db.Tx, provider, region, instanceType string) (int, error) {
 	var units int
-	err := tx.Gorm().Table("kafka_requests").
-		Where("cloud_provider = ? AND region = ? AND instance_type = ? AND deleted_at IS NULL", provider, region, instanceType).
-		Select("coalesce(sum(capacity_consumed), 0)").Scan(&units).Error
+	err := tx.Gorm().Table("kafka_usage").
+		Where("cloud_provider = ? AND region = ? AND instance_type = ?", provider, region, instanceType).
+		Select("coalesce(sum(units), 0)").Scan(&units).Error
 	if err != nil {
 		return 0, fmt.Errorf("summing a region's units: %w", err)
 	}

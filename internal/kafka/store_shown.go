@@ -63,9 +63,10 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 		return p, nil
 	}
 	count := "SELECT count(*) FROM kafka_requests WHERE " + where
-	if f.Where == "" { // all live rows of the organisation are counted in an index; those that are hidden are few
-		count, args = `SELECT count(*) - (SELECT count(*) FROM kafka_requests WHERE status = 'reserving' AND organisation_id = ? AND deleted_at IS NULL)
-			FROM kafka_requests WHERE organisation_id = ? AND deleted_at IS NULL`, []any{f.OrganisationID, f.OrganisationID}
+	if f.Where == "" { // all live rows of the organisation are counted already; those that are hidden are few
+		count, args = `SELECT coalesce(sum(instances), 0) - (SELECT count(*) FROM kafka_requests
+			WHERE status = 'reserving' AND organisation_id = ? AND deleted_at IS NULL)
+			FROM kafka_usage WHERE organisation_id = ?`, []any{f.OrganisationID, f.OrganisationID}
 	}
 	total, err := db.Collect(ctx, s.db, scanOne[int], count, args...)
 	if err != nil {

@@ -87,7 +87,7 @@ type Limits struct {
 func Check(ctx context.Context, f Fleet) ([]Violation, error) {
 	c := &check{ctx: ctx, fleet: f}
 	for _, look := range []func() error{
-		c.outside, c.erased, c.reserved, c.promises, c.histories, c.clusterStatuses, c.capacity, c.quotas, c.unique, c.watched, c.progress, c.secrets,
+		c.outside, c.erased, c.reserved, c.promises, c.histories, c.clusterStatuses, c.capacity, c.usage, c.quotas, c.unique, c.watched, c.progress, c.secrets,
 	} {
 		if err := look(); err != nil {
 			return c.found, fmt.Errorf("checking the invariants: %w", err)

@@ -188,9 +188,11 @@ func TestEachCheckBites(t *testing.T) { //nolint:tparallel // its parts take tur
 		"a transition of a stranger": {"I4", func(w *world) {
 			w.exec(`INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version) VALUES ('one', now(), 'became_ready', 'user', 'ready', 'ready', 2)`)
 		}},
-		"a cluster's unheard-of transition": {"I4", func(w *world) { w.exec("UPDATE clusters SET status = 'cluster_accepted'") }},
-		"a counter that is not the sum":     {"I5", func(w *world) { w.exec("UPDATE clusters SET capacity_used = 1") }},
-		"more than a cluster's room":        {"I5", func(w *world) { w.exec("UPDATE clusters SET capacity_limit = 1") }},
+		"a cluster's unheard-of transition":  {"I4", func(w *world) { w.exec("UPDATE clusters SET status = 'cluster_accepted'") }},
+		"a counter that is not the sum":      {"I5", func(w *world) { w.exec("UPDATE clusters SET capacity_used = 1") }},
+		"sums of what lives that are others": {"I5", func(w *world) { w.exec("UPDATE kafka_usage SET units = 1") }},
+		"instances that are in no sum":       {"I5", func(w *world) { w.exec("DELETE FROM kafka_usage") }},
+		"more than a cluster's room":         {"I5", func(w *world) { w.exec("UPDATE clusters SET capacity_limit = 1") }},
 		"more than a cluster's room for a moment": {"I5", func(w *world) {
 			w.exec("UPDATE clusters SET capacity_used = 6")
 			w.exec("UPDATE clusters SET capacity_used = 2")

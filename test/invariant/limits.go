@@ -20,6 +20,26 @@ func (c *check) capacity() error {
 	return err
 }
 
+// usage counts anew what the sums of the database say (I5).
+func (c *check) usage() error {
+	var wrong []struct {
+		What                      string
+		Instances, N, Units, Size int
+	}
+	err := c.scan(&wrong, `WITH counted AS (
+			SELECT organisation_id, instance_type, owner, cloud_provider, region, actual_kafka_billing_model, desired_kafka_billing_model,
+				count(*) AS n, sum(capacity_consumed) AS size FROM kafka_requests WHERE deleted_at IS NULL GROUP BY 1, 2, 3, 4, 5, 6, 7)
+		SELECT concat_ws('/', organisation_id, instance_type, owner, cloud_provider, region, actual_kafka_billing_model, desired_kafka_billing_model) AS what,
+			coalesce(instances, 0) AS instances, coalesce(n, 0) AS n, coalesce(units, 0) AS units, coalesce(size, 0) AS size
+		FROM kafka_usage FULL JOIN counted USING
+			(organisation_id, instance_type, owner, cloud_provider, region, actual_kafka_billing_model, desired_kafka_billing_model)
+		WHERE (instances, units) IS DISTINCT FROM (n, size)`)
+	for _, w := range wrong {
+		c.violated("I5", "%s counts %d instances with %d units, there are %d with %d", w.What, w.Instances, w.Units, w.N, w.Size)
+	}
+	return err
+}
+
 // quotas counts what organisations and regions use (I5).
 func (c *check) quotas() error {
 	var used []struct {

@@ -29,6 +29,7 @@ func all() []migration {
 		nameTrigrams(),
 		callsUnderWay(),
 		indexesOfTheFirstDays(),
+		usage(),
 	}
 }
 

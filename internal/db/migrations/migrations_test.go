@@ -124,6 +124,7 @@ func TestADatabaseOfTheFirstDaysGetsItsIndexes(t *testing.T) {
 	d := postgres.Database(t)
 	ctx := within(t)
 	want := schema(t, d)
+	require.NoError(t, migrations.RollbackLast(ctx, d))
 	require.NoError(t, d.Gorm(ctx).Exec(`
 		DROP INDEX kafka_requests_deleted, kafka_requests_units, kafka_requests_status_count, kafka_events_age, external_resources_gone;
 		CREATE INDEX external_resources_doubted ON external_resources (updated_at) WHERE state = 'gone' AND last_error <> '';
@@ -139,8 +140,8 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-// schema renders tables, constraints and indexes in SQL that does not depend on
-// the version of PostgreSQL.
+// schema renders tables, constraints, indexes, triggers and functions in words that
+// do not depend on the version of PostgreSQL.
 func schema(t *testing.T, d *db.DB) string {
 	var statements []string
 	err := d.Gorm(within(t)).Raw(`
@@ -153,7 +154,7 @@ func schema(t *testing.T, d *db.DB) string {
 			WHERE attnum > 0 AND NOT attisdropped
 			UNION ALL
 			SELECT conrelid, 2, 0, format('CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
-			FROM pg_constraint WHERE contype <> 'n'
+			FROM pg_constraint WHERE contype NOT IN ('n', 't') -- a trigger is told below
 		)
 		SELECT statement FROM (
 			SELECT relname AS name, 1 AS part, format(E'CREATE TABLE %I (\n%s\n);', relname,
@@ -163,6 +164,12 @@ func schema(t *testing.T, d *db.DB) string {
 			UNION ALL
 			SELECT tablename, 2, indexdef || ';' FROM pg_indexes
 			WHERE schemaname = 'public' AND indexname NOT IN (SELECT conname FROM pg_constraint)
+			UNION ALL
+			SELECT relname, 3, format('TRIGGER %I CALLS %I%s;', tgname, proname, CASE WHEN tginitdeferred THEN ' AT COMMIT' ELSE '' END)
+			FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid WHERE NOT tgisinternal
+			UNION ALL
+			SELECT 'function ' || proname, 4, format('FUNCTION %I $$%s$$;', proname, prosrc) FROM pg_proc
+			WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 		) AS statements WHERE name <> 'migrations' ORDER BY name, part, statement`).Scan(&statements).Error
 	require.NoError(t, err)
 	return strings.Join(statements, "\n")

@@ -61,6 +61,55 @@ CREATE TABLE external_resources (
 CREATE INDEX external_resources_gone ON public.external_resources USING btree (updated_at) WHERE (state = 'gone'::text);
 CREATE INDEX external_resources_of_owner ON public.external_resources USING btree (owner_kind, owner_id, seq);
 CREATE INDEX external_resources_unsettled ON public.external_resources USING btree (kind, updated_at) WHERE (state = ANY (ARRAY['wanted'::text, 'deleting'::text]));
+FUNCTION kafka_usage_add $$
+DECLARE
+    have bigint;
+BEGIN
+    INSERT INTO kafka_usage AS u VALUES (k.organisation_id, k.instance_type, k.owner, k.cloud_provider, k.region,
+        k.actual_kafka_billing_model, k.desired_kafka_billing_model, more, more * k.capacity_consumed)
+    ON CONFLICT ON CONSTRAINT kafka_usage_pkey DO UPDATE
+        SET instances = u.instances + EXCLUDED.instances, units = u.units + EXCLUDED.units
+    RETURNING u.instances INTO have;
+    IF have = 0 THEN
+        DELETE FROM kafka_usage u WHERE u.instances = 0
+            AND (u.organisation_id, u.instance_type, u.owner, u.cloud_provider, u.region,
+                u.actual_kafka_billing_model, u.desired_kafka_billing_model)
+            = (k.organisation_id, k.instance_type, k.owner, k.cloud_provider, k.region,
+                k.actual_kafka_billing_model, k.desired_kafka_billing_model);
+    END IF;
+END $$;
+FUNCTION kafka_usage_follow $$
+DECLARE
+    -- Sums are changed in their order, or two that swap owners would wait in a circle.
+    after_first boolean := TG_OP = 'UPDATE' AND
+        (NEW.organisation_id, NEW.instance_type, NEW.owner, NEW.cloud_provider, NEW.region,
+            NEW.actual_kafka_billing_model, NEW.desired_kafka_billing_model)
+        < (OLD.organisation_id, OLD.instance_type, OLD.owner, OLD.cloud_provider, OLD.region,
+            OLD.actual_kafka_billing_model, OLD.desired_kafka_billing_model);
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM kafka_usage;
+        RETURN NULL;
+    END IF;
+    IF after_first AND NEW.deleted_at IS NULL THEN
+        PERFORM kafka_usage_add(NEW, 1);
+    END IF;
+    IF TG_OP <> 'INSERT' AND OLD.deleted_at IS NULL THEN
+        PERFORM kafka_usage_add(OLD, -1);
+    END IF;
+    IF NOT after_first AND TG_OP <> 'DELETE' AND NEW.deleted_at IS NULL THEN
+        PERFORM kafka_usage_add(NEW, 1);
+    END IF;
+    RETURN NULL;
+END $$;
+FUNCTION kafka_usage_recount $$
+BEGIN
+    LOCK TABLE kafka_requests IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM kafka_usage;
+    INSERT INTO kafka_usage SELECT organisation_id, instance_type, owner, cloud_provider, region,
+        actual_kafka_billing_model, desired_kafka_billing_model, count(*), sum(capacity_consumed)
+    FROM kafka_requests WHERE deleted_at IS NULL GROUP BY 1, 2, 3, 4, 5, 6, 7;
+END $$;
 CREATE TABLE idempotency_keys (
     organisation_id text NOT NULL,
     owner text NOT NULL,
@@ -158,12 +207,28 @@ CREATE INDEX kafka_requests_due ON public.kafka_requests USING btree (status, ne
 CREATE INDEX kafka_requests_name_trigrams ON public.kafka_requests USING gin (name gin_trgm_ops) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_cluster ON public.kafka_requests USING btree (cluster_id, id) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_of_owner ON public.kafka_requests USING btree (owner) WHERE (deleted_at IS NULL);
-CREATE INDEX kafka_requests_of_region ON public.kafka_requests USING btree (cloud_provider, region, instance_type) INCLUDE (capacity_consumed) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_routes_pending ON public.kafka_requests USING btree (routes_due_at, id) WHERE ((deleted_at IS NULL) AND (routes IS NOT NULL) AND (NOT routes_created));
 CREATE INDEX kafka_requests_status_count ON public.kafka_requests USING btree (status) INCLUDE (status_changed_at) WHERE (deleted_at IS NULL);
-CREATE INDEX kafka_requests_units ON public.kafka_requests USING btree (organisation_id, instance_type, actual_kafka_billing_model, desired_kafka_billing_model) INCLUDE (capacity_consumed) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX kafka_requests_host_live ON public.kafka_requests USING btree (bootstrap_server_host) WHERE ((deleted_at IS NULL) AND (bootstrap_server_host <> ''::text));
 CREATE UNIQUE INDEX kafka_requests_name_live ON public.kafka_requests USING btree (organisation_id, name) WHERE (deleted_at IS NULL);
+TRIGGER kafka_usage_delete CALLS kafka_usage_follow AT COMMIT;
+TRIGGER kafka_usage_insert CALLS kafka_usage_follow AT COMMIT;
+TRIGGER kafka_usage_truncate CALLS kafka_usage_follow;
+TRIGGER kafka_usage_update CALLS kafka_usage_follow AT COMMIT;
+CREATE TABLE kafka_usage (
+    organisation_id text NOT NULL,
+    instance_type text NOT NULL,
+    owner text NOT NULL,
+    cloud_provider text NOT NULL,
+    region text NOT NULL,
+    actual_kafka_billing_model text NOT NULL,
+    desired_kafka_billing_model text NOT NULL,
+    instances bigint NOT NULL,
+    units bigint NOT NULL,
+    CONSTRAINT kafka_usage_pkey PRIMARY KEY (organisation_id, instance_type, owner, cloud_provider, region, actual_kafka_billing_model, desired_kafka_billing_model)
+);
+CREATE INDEX kafka_usage_of_owner ON public.kafka_usage USING btree (owner, instance_type);
+CREATE INDEX kafka_usage_of_region ON public.kafka_usage USING btree (cloud_provider, region, instance_type);
 CREATE TABLE leader_leases (
     lease_type text NOT NULL,
     leader text NOT NULL DEFAULT ''::text,
