@@ -61,19 +61,25 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 		return placed{}, err
 	}
 	out := placed{kafka: s.newKafka(who, admission), intent: xid.New().String(), keyed: key != nil}
-	order := quotaOrder{rules: rules}
-	order.grant, order.refusal = standing.Resolve(quotaRequest(account, admission), out.kafka.CreatedAt)
-	out.kafka.grant(order.grant)
-	out.reservation = reservationOf(out.kafka, order.grant)
+	limit := limits{rules: rules.Config, region: admission.Limit}
+	limit.grant, limit.refusal = standing.Resolve(quotaRequest(account, admission), out.kafka.CreatedAt)
+	out.kafka.grant(limit.grant)
+	limit.order = out.kafka
+	out.reservation = reservationOf(out.kafka, limit.grant)
 	candidates := Rank(Candidates(clusters), demandOf(out.kafka), out.kafka.CreatedAt)
-	err = s.DB.TxInTurn(ctx, locksOf(out.kafka, admission.Limit, order), func(tx db.Tx) error {
+	err = s.DB.TxInTurn(ctx, limit.openings(), func(tx db.Tx) error {
 		if key != nil {
 			if err := takeKey(tx, *key, out.kafka.ID); err != nil {
 				return err
 			}
 		}
-		if err := takeLimits(tx, out.kafka, admission.Limit, order, candidates); err != nil {
+		if err := limit.check(len(candidates) > 0); err != nil {
 			return err
+		}
+		if out.reservation != nil {
+			if err := checkReserving(tx, out.kafka); err != nil {
+				return err
+			}
 		}
 		if err := out.write(tx, candidates); err != nil || out.reservation == nil {
 			return err
@@ -81,20 +87,6 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 		return beginReservation(tx, &out, s.Clock())
 	})
 	return out, err
-}
-
-// takeLimits judges what is counted, in the order that clients rely on.
-func takeLimits(tx db.Tx, k Kafka, limit catalog.Limit, order quotaOrder, candidates []Candidate) error {
-	if err := checkRegion(tx, k, limit); err != nil {
-		return err
-	}
-	if len(candidates) == 0 {
-		return noRoom(k)
-	}
-	if err := takeQuota(tx, k, order); err != nil || order.grant.Remote == nil {
-		return err
-	}
-	return checkReserving(tx, k)
 }
 
 // write inserts the row and then takes its room.
@@ -161,79 +153,6 @@ func snapshot(t catalog.InstanceType, size catalog.Size) SizeSnapshot {
 		MaxDataRetentionPeriod:      size.MaxDataRetentionPeriod,
 		MaxConnectionAttemptsPerSec: size.MaxConnectionAttemptsPerSec,
 	}
-}
-
-// quotaOrder is what the quota says of an order, before anything is counted. A
-// refusal is told in its turn: what comes before it in the order of checks wins.
-type quotaOrder struct {
-	rules   quota.Rules
-	grant   quota.Grant
-	refusal error
-}
-
-// locksOf makes those wait who would count the same rows: first those of the
-// owner, then of the organisation, then of the region. Always in this order, so
-// that nobody waits in a circle; and only where something is counted.
-func locksOf(k Kafka, limit catalog.Limit, order quotaOrder) (locks []db.Opening) {
-	byOwner := order.grant.Scope == quota.ByOwner && !order.grant.Unlimited
-	if byOwner || k.InstanceType == catalog.Developer {
-		locks = append(locks, db.OpenLock("quota/owner/"+k.Owner))
-	}
-	byOrganisation := order.grant.Scope == quota.ByOrganisation && !order.grant.Unlimited
-	if byOrganisation || order.grant.Remote != nil {
-		locks = append(locks, db.OpenLock("quota/organisation/"+k.OrganisationID))
-	}
-	if limit.Limited {
-		locks = append(locks, db.OpenLock("region/"+k.CloudProvider+"/"+k.Region+"/"+k.InstanceType))
-	}
-	return locks
-}
-
-func checkRegion(tx db.Tx, k Kafka, limit catalog.Limit) error {
-	if !limit.Limited {
-		return nil
-	}
-	used := 0
-	if !limit.Closed() {
-		var err error
-		if used, err = regionUnits(tx, k.CloudProvider, k.Region, k.InstanceType); err != nil {
-			return err
-		}
-	}
-	if !limit.Allows(used, k.CapacityConsumed) {
-		return apierr.New(apierr.CapacityReached, "region "+k.Region+" has no room for another "+k.InstanceType+" instance, choose another region or try again later")
-	}
-	return nil
-}
-
-func takeQuota(tx db.Tx, k Kafka, order quotaOrder) error {
-	if k.InstanceType == catalog.Developer {
-		_, rows, err := unitsOf(tx, Counted{InstanceType: k.InstanceType, OrganisationID: k.OrganisationID, Owner: k.Owner})
-		if err != nil {
-			return err
-		}
-		if err := order.rules.Config.CheckDeveloper(rows); err != nil {
-			return err
-		}
-	}
-	if order.refusal != nil {
-		return order.refusal
-	}
-	grant := order.grant
-	if grant.Unlimited {
-		return nil
-	}
-	counted := Counted{InstanceType: grant.InstanceType, BillingModel: grant.BillingModel}
-	if grant.Scope == quota.ByOrganisation {
-		counted.OrganisationID = k.OrganisationID
-	} else {
-		counted.Owner = k.Owner
-	}
-	units, _, err := unitsOf(tx, counted)
-	if err != nil {
-		return err
-	}
-	return grant.Check(units, k.CapacityConsumed)
 }
 
 // reserve takes room on the first candidate that still has it.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
-	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
 )
 
@@ -42,9 +41,5 @@ func TestUnitsByRegionCountWhatTheLimitCounts(t *testing.T) {
 	}, taken)
 
 	// The limit of an order counts the same rows.
-	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
-		units, err := regionUnits(tx, "aws", "us-east-1", "standard")
-		require.Equal(t, 4, units)
-		return err
-	}))
+	require.Equal(t, Usage{Units: 4, Instances: 3}, usage(t, d, Counted{InstanceType: "standard", CloudProvider: "aws", Region: "us-east-1"}))
 }

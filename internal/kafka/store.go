@@ -126,32 +126,39 @@ func (s *Store) History(ctx context.Context, id ID) ([]HistoryEntry, error) {
 	return rows, nil
 }
 
-// Counted says which live instances count against a quota.
+// Counted says which live instances count against a limit.
 type Counted struct {
-	InstanceType   string
-	BillingModel   string // actual or desired; empty: any
-	OrganisationID string // empty: any
-	Owner          string // empty: any
+	InstanceType          string
+	BillingModel          string // actual or desired; empty: any
+	OrganisationID        string // empty: any
+	Owner                 string // empty: any
+	CloudProvider, Region string // empty: any
 }
 
-// unitsOf sums the streaming units that count, inside the creating transaction. What
-// it changes itself counts when it has committed.
-func unitsOf(tx db.Tx, c Counted) (units, rows int, err error) {
-	query := tx.Gorm().Table("kafka_usage").Where("instance_type = ?", c.InstanceType)
-	if c.BillingModel != "" {
-		query = query.Where("(actual_kafka_billing_model = ? OR desired_kafka_billing_model = ?)", c.BillingModel, c.BillingModel)
+// Usage is how many instances there are, and what they take together.
+type Usage struct{ Units, Instances int }
+
+// usageOf reads the sums of what counts, when a transaction begins. They are kept by
+// the database: what it changes itself is in them when it has committed.
+func usageOf(c Counted, into *Usage) db.Opening {
+	statement := "SELECT coalesce(sum(units), 0)::bigint, coalesce(sum(instances), 0)::bigint FROM kafka_usage WHERE instance_type = $1"
+	args := []any{c.InstanceType}
+	for _, condition := range []struct{ predicate, value string }{
+		{"organisation_id = $%d", c.OrganisationID}, {"owner = $%d", c.Owner},
+		{"cloud_provider = $%d", c.CloudProvider}, {"region = $%d", c.Region},
+		{"(actual_kafka_billing_model = $%[1]d OR desired_kafka_billing_model = $%[1]d)", c.BillingModel},
+	} {
+		if condition.value != "" {
+			args = append(args, condition.value)
+			statement += " AND " + fmt.Sprintf(condition.predicate, len(args))
+		}
 	}
-	if c.OrganisationID != "" {
-		query = query.Where("organisation_id = ?", c.OrganisationID)
-	}
-	if c.Owner != "" {
-		query = query.Where("owner = ?", c.Owner)
-	}
-	var sum struct{ Units, Rows int }
-	if err := query.Select("coalesce(sum(units), 0) AS units, coalesce(sum(instances), 0) AS rows").Scan(&sum).Error; err != nil {
-		return 0, 0, fmt.Errorf("summing units: %w", err)
-	}
-	return sum.Units, sum.Rows, nil
+	return db.Opening{SQL: statement, Args: args, Read: func(row db.Row) error {
+		if err := row.Scan(&into.Units, &into.Instances); err != nil {
+			return fmt.Errorf("summing units: %w", err)
+		}
+		return nil
+	}}
 }
 
 // reservingOf counts the orders of an organisation whose quota is being reserved.
@@ -162,18 +169,6 @@ func reservingOf(tx db.Tx, organisationID string) (rows int, err error) {
 		return 0, fmt.Errorf("counting orders that are reserving: %w", err)
 	}
 	return rows, nil
-}
-
-// regionUnits sums the units of a region and instance type that count against the region's limit.
-func regionUnits(tx db.Tx, provider, region, instanceType string) (int, error) {
-	var units int
-	err := tx.Gorm().Table("kafka_usage").
-		Where("cloud_provider = ? AND region = ? AND instance_type = ?", provider, region, instanceType).
-		Select("coalesce(sum(units), 0)").Scan(&units).Error
-	if err != nil {
-		return 0, fmt.Errorf("summing a region's units: %w", err)
-	}
-	return units, nil
 }
 
 // nameTaken tells whether a live instance of the organisation has the name.

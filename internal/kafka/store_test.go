@@ -231,6 +231,12 @@ func TestDesiredAndItsMark(t *testing.T) {
 	mark()
 }
 
+func usage(t *testing.T, d *db.DB, c Counted) (u Usage) {
+	t.Helper()
+	require.NoError(t, d.TxOpened(bound(t), []db.Opening{usageOf(c, &u)}, func(db.Tx) error { return nil }))
+	return u
+}
+
 func TestUnitsCountWhatTheGrantSays(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
@@ -248,12 +254,7 @@ func TestUnitsCountWhatTheGrantSays(t *testing.T) {
 		2: {InstanceType: "standard", OrganisationID: "org1", Owner: "alice"},
 		0: {InstanceType: "developer"},
 	} {
-		require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
-			units, rows, err := unitsOf(tx, counted)
-			require.Equal(t, want, units)
-			require.Equal(t, want/2, rows)
-			return err
-		}))
+		require.Equal(t, Usage{Units: want, Instances: want / 2}, usage(t, d, counted))
 	}
 }
 
