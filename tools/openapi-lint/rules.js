@@ -31,7 +31,6 @@ export const rules = {
   'operation-2xx-response': 'error',
   'operation-4xx-response': 'error',
   'operation-singular-tag': 'error',
-  'operation-tag-defined': 'error',
   'tag-description': 'error',
   'no-http-verbs-in-paths': 'error',
   'security-defined': 'error',

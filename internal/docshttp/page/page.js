@@ -52,14 +52,18 @@
     one.description = `${one.description ?? ''}\n\nSuch as \`${one.example}\``;
     delete one.example;
   });
-  const emptyOptions = () => ({
+  const readable = () => ({
     statePlugins: {spec: {wrapActions: {
       updateJsonSpec: (original) => (spec) => {
         const shown = structuredClone(spec);
         asOptions(shown?.components?.parameters);
         for (const path of Object.values(shown?.paths ?? {})) {
           asOptions(path.parameters);
-          for (const operation of Object.values(path)) asOptions(operation?.parameters);
+          for (const operation of Object.values(path)) {
+            asOptions(operation?.parameters);
+            // Tags name the classes of generated clients: most operations have none, but a group here.
+            if (operation?.['x-group'] && !operation.tags) operation.tags = [operation['x-group']];
+          }
         }
         return original(shown);
       },
@@ -73,7 +77,7 @@
       {name: 'For agents of data planes (with the token of one)', url: agentsDocument},
     ],
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken, emptyOptions],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken, readable],
     layout: 'StandaloneLayout',
     deepLinking: true,
     displayRequestDuration: true,
