@@ -54,9 +54,10 @@ verify: ## Check that the source is as it should be: fresh, formatted, linted, t
 	go mod tidy -diff
 	@echo "==> generated code is fresh"
 	@rm -rf $(FRESH) && mkdir -p $(FRESH)
-	@$(MAKE) generate-code PUBLIC=$(FRESH)/public.gen.go AGENT=$(FRESH)/agent.gen.go
+	@$(MAKE) generate-code PUBLIC=$(FRESH)/public.gen.go AGENT=$(FRESH)/agent.gen.go ADMIN=$(FRESH)/admin.gen.go
 	diff -q $(FRESH)/public.gen.go pkg/api/public/public.gen.go
 	diff -q $(FRESH)/agent.gen.go pkg/api/agent/agent.gen.go
+	diff -q $(FRESH)/admin.gen.go pkg/api/admin/admin.gen.go
 	@echo "==> code is formatted"
 	@unformatted=$$(gofmt -l cmd internal openapi pkg test); if [[ -n "$$unformatted" ]]; then echo "gofmt -w $$unformatted"; exit 1; fi
 	@echo "==> import law holds, generated pages are fresh"
@@ -85,11 +86,13 @@ generate: generate-code ## Write anew what is generated: wire types from openapi
 
 PUBLIC ?= pkg/api/public/public.gen.go
 AGENT ?= pkg/api/agent/agent.gen.go
+ADMIN ?= pkg/api/admin/admin.gen.go
 
 .PHONY: generate-code
 generate-code:
 	$(TOOL) oapi-codegen -config openapi/public.cfg.yaml -o $(PUBLIC) openapi/kas-fleet-manager.yaml
 	$(TOOL) oapi-codegen -config openapi/agent.cfg.yaml -o $(AGENT) openapi/kas-fleet-manager-private.yaml
+	$(TOOL) oapi-codegen -config openapi/admin.cfg.yaml -o $(ADMIN) openapi/kas-fleet-manager-private-admin.yaml
 
 .PHONY: postgres
 postgres: ## Install PostgreSQL's programs if they are missing (Debian: with apt-get)

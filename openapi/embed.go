@@ -22,11 +22,17 @@ var publicYAML []byte
 //go:embed kas-fleet-manager-private.yaml
 var agentYAML []byte
 
+//go:embed kas-fleet-manager-private-admin.yaml
+var adminYAML []byte
+
 // PublicYAML gives a copy of the document of the customer API.
 func PublicYAML() []byte { return append([]byte(nil), publicYAML...) }
 
 // AgentYAML gives a copy of the document of the agent API.
 func AgentYAML() []byte { return append([]byte(nil), agentYAML...) }
+
+// AdminYAML gives a copy of the document of the admin API.
+func AdminYAML() []byte { return append([]byte(nil), adminYAML...) }
 
 // PublicJSON gives the document of the customer API as JSON. All callers share
 // the bytes: read them only.
@@ -34,6 +40,9 @@ var PublicJSON = sync.OnceValue(func() json.RawMessage { return mustConvert(publ
 
 // AgentJSON is PublicJSON for the document of the agent API.
 var AgentJSON = sync.OnceValue(func() json.RawMessage { return mustConvert(agentYAML) })
+
+// AdminJSON is PublicJSON for the document of the admin API.
+var AdminJSON = sync.OnceValue(func() json.RawMessage { return mustConvert(adminYAML) })
 
 func mustConvert(document []byte) json.RawMessage {
 	converted, err := toJSON(document)

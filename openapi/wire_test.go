@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/admin"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
@@ -33,6 +34,9 @@ func TestWhatEmptyObjectsKeep(t *testing.T) {
 		{public.MetricsInstantQueryList{Items: []public.InstantQuery{}}, `{"kind":"","id":"","items":[]}`},
 		{public.SSOProvider{}, `{"id":"","kind":"","href":""}`},
 		{public.Error{}, `{"reason":"","id":"","kind":"","href":"","code":""}`},
+		{admin.Kafka{}, `{"id":"","kind":"","href":"","multi_az":false,"kafka_upgrading":false,"strimzi_upgrading":false,` +
+			`"kafka_ibp_upgrading":false,"created_at":` + zero + `,"updated_at":` + zero + `,"max_data_retention_size":{}}`},
+		{admin.KafkaList{Items: []admin.Kafka{}}, `{"kind":"","page":0,"size":0,"total":0,"items":[]}`},
 		{agent.DataplaneClusterAgentConfig{}, `{"spec":{"observability":{"accessToken":""},"net":{"private":false}}}`},
 		{agent.ManagedKafkaList{Items: []agent.ManagedKafka{{}}}, `{"kind":"","items":[{"id":"","kind":"",` +
 			`"metadata":{"annotations":{"bf2.org/id":"","bf2.org/placementId":""},` +
