@@ -108,6 +108,7 @@ func (a *App) openKafkas(context.Context) error {
 	d.kafkas = kafka.NewService(kafka.Deps{
 		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Quota: provider, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring,
 		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
+		Numbers: a.upstreams.ams.AccountNumbers,
 	})
 	return nil
 }

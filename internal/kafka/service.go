@@ -36,6 +36,9 @@ type Deps struct {
 	Logger   *slog.Logger
 	// Account looks a user up at the accounts service.
 	Account func(ctx context.Context, username string) (Account, bool, error)
+	// Numbers gives the billing system's numbers of organisations: of those that have
+	// one and, with an error, of those that are known nevertheless.
+	Numbers func(ctx context.Context, organisations []string) (map[string]string, error)
 }
 
 // Service is the use cases of instances.

@@ -109,7 +109,7 @@ func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, er
 }
 
 // Postpone stores that an attempt failed and when the next one is due. It
-// touches neither version nor updated_at: nothing that anyone is shown changed.
+// touches neither version nor updated_at: nothing changed that customers or agents are shown.
 func Postpone(tx db.Tx, id ID, version int64, next time.Time, cause string) error {
 	err := tx.Gorm().Exec("UPDATE kafka_requests SET attempts = attempts + 1, next_attempt_at = ?, last_error = ? WHERE id = ? AND version = ?",
 		next, db.Text(cause), id, version).Error

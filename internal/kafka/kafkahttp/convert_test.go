@@ -89,6 +89,42 @@ func TestPublicOmitsWhatIsNotThereYet(t *testing.T) {
 		"browser_url":"https://console.test/k1/details/dashboard"}`, string(raw))
 }
 
+// What administrators do not see of a row: secrets, what only loops need, and what the wire has no place for.
+var hiddenFromAdministrators = []string{
+	"PlacementID", "PlacementExclusions", "CanaryServiceAccountClientID", "CanaryServiceAccountClientSecret", "RoutesCreationID", "ReportedClass",
+	"KafkasRoutesBaseDomainName", "KafkasRoutesBaseDomainTLSKeyRef", "KafkasRoutesBaseDomainTLSCrtRef", "FailedCode", "AdminAPIServerURL",
+	"ActualKafkaBillingModel", "DesiredKafkaBillingModel", "BillingCloudAccountID", "Marketplace", "PromotionStatus", "PromotionDetails",
+}
+
+func TestAdministratorsSeeWhatTheyShallAndNothingElse(t *testing.T) {
+	t.Parallel()
+	k := filled(t)
+	k.DesiredKafkaBillingModel = "row.DesiredKafkaBillingModel"
+	wire := toAdmin(k, "row.AccountNumber")
+	requireFilled(t, reflect.ValueOf(wire))
+	require.Equal(t, "row.AccountNumber", wire.AccountNumber)
+	raw, err := json.Marshal(wire)
+	require.NoError(t, err)
+	row := reflect.TypeFor[kafka.Kafka]()
+	for i := range row.NumField() {
+		name := row.Field(i).Name
+		if row.Field(i).Type.Kind() != reflect.String && name != "Routes" && name != "PlacementExclusions" || name == "LastError" {
+			continue // the last error is shown in place of another only
+		}
+		shown := name == "MaxDataRetentionSize" || jsonHas(string(raw), "row."+name)
+		require.NotEqual(t, shown, contains(hiddenFromAdministrators, name), "%s must be either shown or on the list of what is hidden", name)
+	}
+}
+
+func TestAdministratorsAreToldNothingThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	raw, err := json.Marshal(toAdmin(kafka.Kafka{ID: "k1", Status: kafka.Reserving, LastError: "half way", MaxDataRetentionSize: "nonsense"}, ""))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":"k1","kind":"Kafka","href":"/api/kafkas_mgmt/v1/kafkas/k1","status":"reserving","failed_reason":"half way","multi_az":false,
+		"kafka_upgrading":false,"strimzi_upgrading":false,"kafka_ibp_upgrading":false,"created_at":"0001-01-01T00:00:00Z","updated_at":"0001-01-01T00:00:00Z",
+		"max_data_retention_size":{}}`, string(raw))
+}
+
 func agentOf(t *testing.T) *Agent {
 	t.Helper()
 	a, err := NewAgent(nil, nil, AgentSettings{

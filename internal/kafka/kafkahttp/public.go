@@ -1,4 +1,5 @@
-// Package kafkahttp serves instances over HTTP: to customers and to agents.
+// Package kafkahttp serves instances over HTTP: to customers, to agents and
+// to administrators.
 //
 // It decodes, calls one use case and encodes. It is not for rules: those are
 // kafka's. Invariant: no row type leaves it and no wire type goes further in.

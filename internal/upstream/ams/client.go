@@ -35,6 +35,7 @@ type Client struct {
 	conn          *sdk.Connection
 	timeout       time.Duration
 	organisations *lru.Cache[string, string] // ids by external id
+	numbers       *numbers
 }
 
 // organisationsKept bounds what is remembered.
@@ -51,7 +52,7 @@ func New(c ocm.Config, logger *slog.Logger) (*Client, error) {
 		timeout = ocm.DefaultTimeout
 	}
 	organisations, _ := lru.New[string, string](organisationsKept) // fails only for a size that is not positive
-	return &Client{conn: conn, timeout: timeout, organisations: organisations}, nil
+	return &Client{conn: conn, timeout: timeout, organisations: organisations, numbers: newNumbers()}, nil
 }
 
 // Close closes idle connections.

@@ -179,6 +179,17 @@ func (e *AMS) PutAccount(a Account) {
 	e.addAccount(a)
 }
 
+// PutOrganisation adds the organisation or replaces what is known of it.
+func (e *AMS) PutOrganisation(o Organisation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known := e.organisation(o.ExternalID); known != nil {
+		known.Organisation = o
+		return
+	}
+	e.addOrganisation(o)
+}
+
 // SetAllowed changes how much an organisation may use of a product under a billing model.
 func (e *AMS) SetAllowed(orgExternalID string, q Quota) {
 	e.mu.Lock()
