@@ -159,12 +159,29 @@ func (c *claims) identity(names ClaimNames) (id Identity, err error) {
 		func() error { id.AccountID, err = c.id(names.AccountID); return err },
 		func() error { id.ClientID, err = c.text(names.ClientID...); return err },
 		func() error { id.OrgAdmin, err = c.flag(names.OrgAdmin); return err },
+		func() error { id.Subject, _ = c.id("sub"); return nil }, // nothing is decided by it
+		func() error { id.Roles = c.roles(); return nil },
 	} {
 		if err := read(); err != nil {
 			return Identity{}, err
 		}
 	}
 	return id, nil
+}
+
+// roles gives those of the realm. A claim of another shape gives none, and refuses
+// nobody: most callers need no role.
+func (c *claims) roles() []string {
+	var access map[string]json.RawMessage
+	raw, _ := c.value("realm_access")
+	if json.Unmarshal(raw, &access) != nil {
+		return nil
+	}
+	var roles []string
+	if json.Unmarshal(access["roles"], &roles) != nil {
+		return nil
+	}
+	return roles
 }
 
 // meant tells whether a token is for one of the audiences; no audiences: for all.

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,6 +150,8 @@ func (g *Guard) Authorize(r *http.Request, template string) (context.Context, er
 		return ctx, notFound()
 	case rule.Audience == Agent:
 		return ctx, g.admitAgent(ctx, who, variable(template, r.URL.Path))
+	case rule.Audience == Admin:
+		return ctx, g.admitAdmin(who, rule)
 	default:
 		return WithToken(ctx, log.Secret(token)), g.admitUser(who, rule)
 	}
@@ -163,6 +167,22 @@ func (g *Guard) admitUser(who caller, rule Rule) error {
 		return apierr.New(apierr.UnderMaintenance, "")
 	}
 	return nil
+}
+
+// admitAdmin takes nobody without a name: what administrators do is written down.
+// All refusals are alike, and like a path that does not exist.
+func (g *Guard) admitAdmin(who caller, rule Rule) error {
+	if g.config.AdminBaseURL == "" || who.Issuer != g.config.admins().URL || !who.hasAny(rule.Roles) || who.Username == "" && who.Subject == "" {
+		return notFound()
+	}
+	return nil
+}
+
+// hasAny tells whether the caller has one of the roles.
+func (id Identity) hasAny(roles []string) bool {
+	return slices.ContainsFunc(id.Roles, func(have string) bool {
+		return slices.ContainsFunc(roles, func(wanted string) bool { return strings.EqualFold(have, wanted) })
+	})
 }
 
 // Admit asks what takes a remote call to find out: whether the caller that

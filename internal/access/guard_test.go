@@ -27,7 +27,9 @@ func TestTableIsSound(t *testing.T) {
 		require.False(t, routes[route], "%s twice", route)
 		require.False(t, actions[rule.Action], "%s twice", rule.Action)
 		routes[route], actions[rule.Action] = true, true
-		require.Contains(t, []access.Audience{access.Public, access.User, access.Reader, access.Agent}, rule.Audience)
+		require.Contains(t, []access.Audience{access.Public, access.User, access.Reader, access.Agent, access.Admin}, rule.Audience)
+		require.Equal(t, strings.Contains(rule.Template, "/v1/admin/"), rule.Audience == access.Admin, route)
+		require.Equal(t, rule.Audience == access.Admin, len(rule.Roles) > 0, route)
 		require.Equal(t, strings.Contains(rule.Template, "/agent-clusters/"), rule.Audience == access.Agent, route)
 		require.Equal(t, route == "POST "+kafkas, rule.Terms, route)
 		found, ok := access.RuleFor(rule.Method, rule.Template)
@@ -43,7 +45,7 @@ func TestTableIsSound(t *testing.T) {
 func TestTableIsThatOfTheSpecifications(t *testing.T) {
 	t.Parallel()
 	var wanted, got []string
-	for _, document := range [][]byte{openapi.PublicYAML(), openapi.AgentYAML()} {
+	for _, document := range [][]byte{openapi.PublicYAML(), openapi.AgentYAML(), openapi.AdminYAML()} {
 		spec, err := openapi3.NewLoader().LoadFromData(document)
 		require.NoError(t, err)
 		for path, item := range spec.Paths.Map() {
@@ -70,23 +72,27 @@ func TestEachAudienceTakesItsOwnCallersOnly(t *testing.T) {
 	callers := map[string]struct {
 		token       string
 		user, agent answer
+		admin       bool // is one
 		machine     bool // may read what service accounts of an organisation may
 	}{
-		"customer":                   {w.users.token(w.alice()), nobody, nowhere, false},
-		"customer with the agent id": {w.users.token(with(w.alice(), jwt.MapClaims{"clientId": "agent-c1"})), nobody, nowhere, false},
-		"customer, no organisation":  {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": nil})), no, nowhere, false},
-		"customer, empty one":        {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": "", "rh-org-id": "1"})), no, nowhere, false},
-		"customer, no name":          {w.users.token(with(w.alice(), jwt.MapClaims{"username": nil})), no, nowhere, false},
-		"agent":                      {w.sso.token(w.agent("agent-c1")), no, nobody, false},
-		"agent, newer claim":         {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil, "client_id": "agent-c1"})), no, nobody, false},
-		"agent of another cluster":   {w.sso.token(w.agent("agent-c2")), no, nowhere, false},
-		"agent, no client":           {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil})), no, nowhere, false},
-		"agent, empty client":        {w.sso.token(w.agent("")), no, nowhere, false},
-		"service account as user":    {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": "alice", "org_id": "13640203"})), no, nowhere, true},
-		"service account":            {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"preferred_username": "service-account-srvc-acct-1", "rh-org-id": "13640203"})), no, nowhere, true},
-		"service account, no name":   {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": nil, "preferred_username": nil, "rh-org-id": "13640203"})), no, nowhere, false},
-		"staff":                      {w.admins.token(w.staff()), no, nowhere, false},
-		"staff with the agent id":    {w.admins.token(with(w.staff(), jwt.MapClaims{"clientId": "agent-c1"})), no, nowhere, false},
+		"customer":                   {w.users.token(w.alice()), nobody, nowhere, false, false},
+		"customer with the agent id": {w.users.token(with(w.alice(), jwt.MapClaims{"clientId": "agent-c1"})), nobody, nowhere, false, false},
+		"customer, no organisation":  {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": nil})), no, nowhere, false, false},
+		"customer, empty one":        {w.users.token(with(w.alice(), jwt.MapClaims{"org_id": "", "rh-org-id": "1"})), no, nowhere, false, false},
+		"customer, no name":          {w.users.token(with(w.alice(), jwt.MapClaims{"username": nil})), no, nowhere, false, false},
+		"agent":                      {w.sso.token(w.agent("agent-c1")), no, nobody, false, false},
+		"agent, newer claim":         {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil, "client_id": "agent-c1"})), no, nobody, false, false},
+		"agent of another cluster":   {w.sso.token(w.agent("agent-c2")), no, nowhere, false, false},
+		"agent, no client":           {w.sso.token(with(w.agent(""), jwt.MapClaims{"clientId": nil})), no, nowhere, false, false},
+		"agent, empty client":        {w.sso.token(w.agent("")), no, nowhere, false, false},
+		"service account as user":    {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": "alice", "org_id": "13640203"})), no, nowhere, false, true},
+		"service account":            {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"preferred_username": "service-account-srvc-acct-1", "rh-org-id": "13640203"})), no, nowhere, false, true},
+		"service account, no name":   {w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"username": nil, "preferred_username": nil, "rh-org-id": "13640203"})), no, nowhere, false, false},
+		"staff":                      {w.admins.token(w.staff()), no, nowhere, true, false},
+		"staff with the agent id":    {w.admins.token(with(w.staff(), jwt.MapClaims{"clientId": "agent-c1"})), no, nowhere, true, false},
+		"staff without roles":        {w.admins.token(with(w.staff(), jwt.MapClaims{"realm_access": nil})), no, nowhere, false, false},
+		"customer with staff's role": {w.users.token(with(w.alice(), jwt.MapClaims{"realm_access": w.staff()["realm_access"]})), nobody, nowhere, false, false},
+		"agent with staff's role":    {w.sso.token(with(w.agent("agent-c1"), jwt.MapClaims{"realm_access": w.staff()["realm_access"]})), no, nobody, false, false},
 	}
 	check := func(err error, want answer, where string) {
 		if want == nobody {
@@ -113,6 +119,12 @@ func TestEachAudienceTakesItsOwnCallersOnly(t *testing.T) {
 				check(err, want, where)
 			case access.Agent:
 				check(err, c.agent, where)
+			case access.Admin:
+				want := nowhere
+				if c.admin {
+					want = nobody
+				}
+				check(err, want, where)
 			}
 		}
 		_, err := w.call(http.MethodGet, "", "", c.token)

@@ -1,7 +1,7 @@
 // Package access decides who is calling and whether they may call a route.
 //
-// It is for verifying bearer tokens, for the one table of audience by route, and
-// for the deny and access lists. It is not for rights on single objects: whether
+// It is for verifying bearer tokens, for the one table of audience by route, for
+// the deny and access lists, and for writing down what administrators ask. It is not for rights on single objects: whether
 // a caller may see or change a given Kafka is a rule of that object's domain.
 // Invariant: a token counts only when a key of its own issuer signed it, and a
 // route without a line in the table is refused.
@@ -21,6 +21,8 @@ type Identity struct {
 	AccountID string
 	ClientID  string // service accounts and agents
 	OrgAdmin  bool
+	Subject   string   // the issuer's own id of the caller, which stays when the name changes
+	Roles     []string // of the caller's realm; they count for administrators only
 }
 
 type identityKey struct{}

@@ -17,6 +17,7 @@ const (
 	User   Audience = "user"   // customers: their issuer, an organisation, the lists
 	Reader Audience = "reader" // the same, and service accounts of their organisation
 	Agent  Audience = "agent"  // the agent of the very cluster that the path names
+	Admin  Audience = "admin"  // administrators: their realm, and one of the rule's roles
 )
 
 // Rule is one line of the access table.
@@ -26,50 +27,69 @@ type Rule struct {
 	Action   string // name of the operation in logs
 	Audience Audience
 	Terms    bool // the caller must have accepted the terms, where that is enabled
+	// Roles are those of administrators of which one is needed. They are named for the
+	// operation: by its method, whoever may do one thing could do any that is sent alike.
+	Roles []string
 }
+
+// Roles of the administrators' realm.
+const (
+	adminRead  = "kas-fleet-manager-admin-read"
+	adminWrite = "kas-fleet-manager-admin-write"
+	adminFull  = "kas-fleet-manager-admin-full"
+)
+
+// readers may look at everything. Nobody changes this.
+var readers = []string{adminRead, adminWrite, adminFull}
 
 const (
 	root   = "/api/kafkas_mgmt"
 	v1     = root + "/v1"
 	agents = v1 + "/agent-clusters/{id}"
+	admins = v1 + "/admin"
 )
 
 // The one table of routes: what is not in it, nobody may call.
 var rules = []Rule{
-	{http.MethodGet, root, "list-versions", Public, false},
-	{http.MethodGet, v1, "get-version", Public, false},
-	{http.MethodGet, v1 + "/openapi", "get-openapi", Public, false},
-	{http.MethodGet, v1 + "/openapi/ui", "get-openapi-page", Public, false},
-	{http.MethodGet, v1 + "/openapi/ui/{id}", "get-openapi-page-file", Public, false},
-	{http.MethodGet, v1 + "/errors", "list-errors", Public, false},
-	{http.MethodGet, v1 + "/errors/{id}", "get-error", Public, false},
-	{http.MethodGet, v1 + "/sso_providers", "get-sso-providers", Public, false},
+	{http.MethodGet, root, "list-versions", Public, false, nil},
+	{http.MethodGet, v1, "get-version", Public, false, nil},
+	{http.MethodGet, v1 + "/openapi", "get-openapi", Public, false, nil},
+	{http.MethodGet, v1 + "/openapi/ui", "get-openapi-page", Public, false, nil},
+	{http.MethodGet, v1 + "/openapi/ui/{id}", "get-openapi-page-file", Public, false, nil},
+	{http.MethodGet, v1 + "/errors", "list-errors", Public, false, nil},
+	{http.MethodGet, v1 + "/errors/{id}", "get-error", Public, false, nil},
+	{http.MethodGet, v1 + "/sso_providers", "get-sso-providers", Public, false, nil},
 
-	{http.MethodPost, v1 + "/kafkas", "create-kafka", User, true},
-	{http.MethodGet, v1 + "/kafkas", "list-kafka", User, false},
-	{http.MethodGet, v1 + "/kafkas/{id}", "get-kafka", User, false},
-	{http.MethodPatch, v1 + "/kafkas/{id}", "update-kafka", User, false},
-	{http.MethodDelete, v1 + "/kafkas/{id}", "delete-kafka", User, false},
+	{http.MethodPost, v1 + "/kafkas", "create-kafka", User, true, nil},
+	{http.MethodGet, v1 + "/kafkas", "list-kafka", User, false, nil},
+	{http.MethodGet, v1 + "/kafkas/{id}", "get-kafka", User, false, nil},
+	{http.MethodPatch, v1 + "/kafkas/{id}", "update-kafka", User, false, nil},
+	{http.MethodDelete, v1 + "/kafkas/{id}", "delete-kafka", User, false, nil},
 
-	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query", "get-metrics-instant", User, false},
-	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query_range", "get-metrics", User, false},
-	{http.MethodGet, v1 + "/kafkas/{id}/metrics/federate", "get-federate-metrics", Reader, false},
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query", "get-metrics-instant", User, false, nil},
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/query_range", "get-metrics", User, false, nil},
+	{http.MethodGet, v1 + "/kafkas/{id}/metrics/federate", "get-federate-metrics", Reader, false, nil},
 
-	{http.MethodGet, v1 + "/cloud_providers", "list-cloud-providers", User, false},
-	{http.MethodGet, v1 + "/cloud_providers/{id}/regions", "list-regions", User, false},
-	{http.MethodGet, v1 + "/instance_types/{cloud_provider}/{cloud_region}", "list-instance-types", User, false},
+	{http.MethodGet, v1 + "/cloud_providers", "list-cloud-providers", User, false, nil},
+	{http.MethodGet, v1 + "/cloud_providers/{id}/regions", "list-regions", User, false, nil},
+	{http.MethodGet, v1 + "/instance_types/{cloud_provider}/{cloud_region}", "list-instance-types", User, false, nil},
 
-	{http.MethodPost, v1 + "/service_accounts", "create-service-accounts", User, false},
-	{http.MethodGet, v1 + "/service_accounts", "list-service-accounts", User, false},
-	{http.MethodGet, v1 + "/service_accounts/{id}", "get-service-accounts", User, false},
-	{http.MethodDelete, v1 + "/service_accounts/{id}", "delete-service-accounts", User, false},
-	{http.MethodPost, v1 + "/service_accounts/{id}/reset_credentials", "reset-service-accounts", User, false},
+	{http.MethodPost, v1 + "/service_accounts", "create-service-accounts", User, false, nil},
+	{http.MethodGet, v1 + "/service_accounts", "list-service-accounts", User, false, nil},
+	{http.MethodGet, v1 + "/service_accounts/{id}", "get-service-accounts", User, false, nil},
+	{http.MethodDelete, v1 + "/service_accounts/{id}", "delete-service-accounts", User, false, nil},
+	{http.MethodPost, v1 + "/service_accounts/{id}/reset_credentials", "reset-service-accounts", User, false, nil},
 
-	{http.MethodGet, agents, "get-dataplane-cluster-config", Agent, false},
-	{http.MethodGet, agents + "/openapi", "get-agent-openapi", Agent, false},
-	{http.MethodPut, agents + "/status", "update-dataplane-cluster-status", Agent, false},
-	{http.MethodGet, agents + "/kafkas", "list-dataplane-kafkas", Agent, false},
-	{http.MethodPut, agents + "/kafkas/status", "update-dataplane-kafka-status", Agent, false},
+	{http.MethodGet, agents, "get-dataplane-cluster-config", Agent, false, nil},
+	{http.MethodGet, agents + "/openapi", "get-agent-openapi", Agent, false, nil},
+	{http.MethodPut, agents + "/status", "update-dataplane-cluster-status", Agent, false, nil},
+	{http.MethodGet, agents + "/kafkas", "list-dataplane-kafkas", Agent, false, nil},
+	{http.MethodPut, agents + "/kafkas/status", "update-dataplane-kafka-status", Agent, false, nil},
+
+	{http.MethodGet, admins + "/kafkas", "admin-list-kafkas", Admin, false, readers},
+	{http.MethodGet, admins + "/kafkas/{id}", "admin-get-kafka", Admin, false, readers},
+	{http.MethodGet, admins + "/openapi", "admin-get-openapi", Admin, false, readers},
+	{http.MethodGet, admins + "/openapi/agents", "admin-get-agent-openapi", Admin, false, readers},
 }
 
 // Rules lists the access table.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,11 +22,12 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/metricsapi/metricsapihttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/serviceaccount/serviceaccounthttp"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/admin"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
 
-// publicServer and agentServer are the generated interfaces, satisfied by one
+// publicServer, agentServer and adminServer are the generated interfaces, satisfied by one
 // embedded struct per domain: an operation that nobody implements is a compile
 // error here and only here.
 type publicServer struct {
@@ -43,8 +45,14 @@ type agentServer struct {
 	*docshttp.Agent
 }
 
+type adminServer struct {
+	*kafkaAdmin
+	*docshttp.Admin
+}
+
 // The rooms name their structs alike; an embedded field needs a name of its own.
 type (
+	kafkaAdmin    struct{ *kafkahttp.Admin }
 	kafkaPublic   struct{ *kafkahttp.Public }
 	kafkaAgent    struct{ *kafkahttp.Agent }
 	clusterAgent  struct{ *clusterhttp.Agent }
@@ -57,6 +65,7 @@ type (
 var (
 	_ public.StrictServerInterface = publicServer{}
 	_ agent.StrictServerInterface  = agentServer{}
+	_ admin.StrictServerInterface  = adminServer{}
 )
 
 // apiHandler builds the whole API: routes, then the chain around them.
@@ -66,6 +75,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 	if err := a.routeAgent(router, errs); err != nil {
 		return nil, err
 	}
+	a.routeAdmin(router, errs)
 	var err error
 	if a.routes, err = listRoutes(router); err != nil {
 		return nil, err
@@ -81,6 +91,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 			who := access.From(ctx)
 			return who.Username, who.OrgID
 		},
+		Audit:  func(ctx context.Context, done httpx.Done) { access.Audit(ctx, a.logger, access.Served(done)) },
 		Limits: limits, Caller: a.callerOf,
 		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
@@ -89,12 +100,15 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 	})
 }
 
-// callerOf names who a request counts for: agents by their client, customers by
-// their organisation.
+// callerOf names who a request counts for: agents by their client, administrators by
+// themselves, customers by their organisation.
 func (a *App) callerOf(ctx context.Context, method, template string) httpx.Caller {
 	who := access.From(ctx)
 	if strings.HasPrefix(template, agentPaths) {
 		return httpx.Caller{Agent: true, Key: who.ClientID}
+	}
+	if strings.HasPrefix(template, adminPaths) {
+		return httpx.Caller{Admin: true, Key: cmp.Or(who.Subject, who.Username)}
 	}
 	return httpx.Caller{Key: who.OrgID, Metrics: strings.Contains(template, "/metrics/"), Slow: a.waitsForUpstreams(method, template)}
 }
@@ -113,6 +127,7 @@ func (a *App) waitsForUpstreams(method, template string) bool {
 
 const (
 	agentPaths   = "/api/kafkas_mgmt/v1/agent-clusters/"
+	adminPaths   = "/api/kafkas_mgmt/v1/admin/"
 	accountPaths = "/api/kafkas_mgmt/v1/service_accounts"
 	orderPath    = "/api/kafkas_mgmt/v1/kafkas"
 )
@@ -153,6 +168,8 @@ func (a *App) timeouts() map[string]time.Duration {
 		v1 + "/cloud_providers":                   6 * time.Second,
 		v1 + "/cloud_providers/{id}/regions":      6 * time.Second,
 		v1 + "/kafkas/{id}":                       15 * time.Second, // a new owner is looked up at the accounts service
+		v1 + "/admin/kafkas":                      9 * time.Second,  // two of them for account numbers
+		v1 + "/admin/kafkas/{id}":                 9 * time.Second,
 		v1 + "/agent-clusters/{id}":               6 * time.Second,
 		v1 + "/agent-clusters/{id}/status":        6 * time.Second,
 		v1 + "/agent-clusters/{id}/kafkas":        9 * time.Second,
@@ -195,6 +212,14 @@ func (a *App) routeAgent(router *mux.Router, errs *httpx.Errors) error {
 	})
 	agent.HandlerWithOptions(kafkahttp.QuickReports(strict, kafkas, errs), agent.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
 	return nil
+}
+
+func (a *App) routeAdmin(router *mux.Router, errs *httpx.Errors) {
+	server := adminServer{kafkaAdmin: &kafkaAdmin{kafkahttp.NewAdmin(a.domain.kafkas)}, Admin: docshttp.NewAdmin()}
+	strict := admin.NewStrictHandlerWithOptions(server, nil, admin.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
+	})
+	admin.HandlerWithOptions(strict, admin.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
 }
 
 func (a *App) ssoProvider() serviceaccounthttp.SSO {

@@ -27,7 +27,7 @@ func TestEachRouteHasItsLane(t *testing.T) {
 		want := special[route]
 		delete(special, route)
 		got := a.callerOf(t.Context(), rule.Method, rule.Template)
-		want.Agent = rule.Audience == access.Agent
+		want.Agent, want.Admin = rule.Audience == access.Agent, rule.Audience == access.Admin
 		require.Equal(t, want, got, route)
 	}
 	require.Empty(t, special, "no such routes")

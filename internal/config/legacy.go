@@ -25,7 +25,7 @@ const (
 	noScaling    = "clusters are not scaled yet"
 	noLogs       = "logs of data planes are not configured by this service yet"
 	noSpecialOrg = "which organisation the fleet manager itself belongs to is a matter of the SSO"
-	noAdmin      = "the admin API is not served yet"
+	noAuthz      = "roles are named for each operation of the admin API, not by HTTP method as in that file; renaming them needs a new build"
 	noMock       = "there is no mock mode; `make run` starts a sandbox of everything outside"
 )
 
@@ -73,7 +73,7 @@ func unusedFlags() []unused {
 		{"sso-special-management-org-id", "string", noSpecialOrg},
 
 		{"admin-api-sso-endpoint-uri", "string", "the issuer is made of admin-api-sso-base-url and admin-api-sso-realm"},
-		{"admin-authz-config-file", "string", noAdmin},
+		{"admin-authz-config-file", "string", noAuthz},
 
 		{"enable-ocm-mock", "bool", noMock}, {"ocm-mock-mode", "string", noMock}, {"enable-observatorium-mock", "bool", noMock},
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/openapi"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/admin"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
@@ -46,6 +47,9 @@ type Public struct {
 // Agent serves agents.
 type Agent struct{ document func() document }
 
+// Admin serves administrators, who may read the agents' document too.
+type Admin struct{ own, agents func() document }
+
 // NewPublic makes the handlers for everybody.
 func NewPublic(s Settings) *Public {
 	return &Public{
@@ -59,10 +63,13 @@ func NewPublic(s Settings) *Public {
 }
 
 // NewAgent makes the handlers for agents.
-func NewAgent() *Agent {
-	return &Agent{document: sync.OnceValue(func() document {
-		return document{body: openapi.AgentJSON(), tag: tagOf(openapi.AgentJSON())}
-	})}
+func NewAgent() *Agent { return &Agent{once(openapi.AgentJSON)} }
+
+// NewAdmin makes the handlers for administrators.
+func NewAdmin() *Admin { return &Admin{own: once(openapi.AdminJSON), agents: once(openapi.AgentJSON)} }
+
+func once(body func() json.RawMessage) func() document {
+	return sync.OnceValue(func() document { return document{body: body(), tag: tagOf(body())} })
 }
 
 // GetOpenAPI gives the customers' document, or tells that the caller has it already.
@@ -88,6 +95,28 @@ func (a *Agent) GetAgentOpenAPI(
 		return agent.GetAgentOpenAPI304Response{Headers: agent.NotModifiedResponseHeaders{ETag: d.tag}}, nil
 	}
 	return agent.GetAgentOpenAPI200JSONResponse{Body: d.body, Headers: agent.GetAgentOpenAPI200ResponseHeaders{ETag: d.tag}}, nil
+}
+
+// GetAdminOpenAPI gives the administrators' document, or tells that the caller has it already.
+func (a *Admin) GetAdminOpenAPI(
+	_ context.Context, request admin.GetAdminOpenAPIRequestObject,
+) (admin.GetAdminOpenAPIResponseObject, error) {
+	d := a.own()
+	if httpx.SameTag(request.Params.IfNoneMatch, d.tag) {
+		return admin.GetAdminOpenAPI304Response{Headers: admin.NotModifiedResponseHeaders{ETag: d.tag}}, nil
+	}
+	return admin.GetAdminOpenAPI200JSONResponse{Body: d.body, Headers: admin.GetAdminOpenAPI200ResponseHeaders{ETag: d.tag}}, nil
+}
+
+// GetOpenAPIOfAgents gives the agents' document to administrators, or tells that the caller has it already.
+func (a *Admin) GetOpenAPIOfAgents(
+	_ context.Context, request admin.GetOpenAPIOfAgentsRequestObject,
+) (admin.GetOpenAPIOfAgentsResponseObject, error) {
+	d := a.agents()
+	if httpx.SameTag(request.Params.IfNoneMatch, d.tag) {
+		return admin.GetOpenAPIOfAgents304Response{Headers: admin.NotModifiedResponseHeaders{ETag: d.tag}}, nil
+	}
+	return admin.GetOpenAPIOfAgents200JSONResponse{Body: d.body, Headers: admin.GetOpenAPIOfAgents200ResponseHeaders{ETag: d.tag}}, nil
 }
 
 // loginScheme is the security scheme of the document that depends on the installation.

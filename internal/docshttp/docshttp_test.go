@@ -22,6 +22,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/docshttp"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/openapi"
+	"github.com/kas-fleet/kas-fleet-manager/pkg/api/admin"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/agent"
 	"github.com/kas-fleet/kas-fleet-manager/pkg/api/public"
 )
@@ -33,6 +34,7 @@ const (
 
 // The operations of others are not called here.
 type others struct{ public.StrictServerInterface }
+type otherAdmins struct{ admin.StrictServerInterface }
 type otherAgents struct{ agent.StrictServerInterface }
 
 type everybody struct {
@@ -43,6 +45,11 @@ type everybody struct {
 type agents struct {
 	*docshttp.Agent
 	otherAgents
+}
+
+type admins struct {
+	*docshttp.Admin
+	otherAdmins
 }
 
 // serve puts the handlers behind the chain that the process has.
@@ -57,6 +64,7 @@ func serve(t *testing.T, client string) http.Handler {
 		RequestErrorHandlerFunc: errs.RequestError, ResponseErrorHandlerFunc: errs.ResponseError,
 	}), public.GorillaServerOptions{BaseRouter: router, ErrorHandlerFunc: errs.RequestError})
 	agent.HandlerWithOptions(agent.NewStrictHandler(agents{Agent: docshttp.NewAgent()}, nil), agent.GorillaServerOptions{BaseRouter: router})
+	admin.HandlerWithOptions(admin.NewStrictHandler(admins{Admin: docshttp.NewAdmin()}, nil), admin.GorillaServerOptions{BaseRouter: router})
 	handler, err := httpx.NewHandler(httpx.Options{
 		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
 		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
@@ -81,6 +89,7 @@ func TestDocumentsAreGivenOnce(t *testing.T) {
 	server := serve(t, "")
 	for path, want := range map[string]json.RawMessage{
 		base + "/openapi": nil, base + "/agent-clusters/x/openapi": openapi.AgentJSON(),
+		base + "/admin/openapi": openapi.AdminJSON(), base + "/admin/openapi/agents": openapi.AgentJSON(),
 	} {
 		reply := get(t, server, path)
 		require.Equal(t, http.StatusOK, reply.Code)

@@ -19,6 +19,7 @@ type call struct {
 	id        string
 	route     route
 	user, org string
+	caller    context.Context // of Authorize, whatever it said
 	out       *reply
 }
 

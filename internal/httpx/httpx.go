@@ -49,6 +49,10 @@ type Options struct {
 	// Who names the caller for the access log, from the context of Authorize.
 	Who func(ctx context.Context) (user, org string)
 
+	// Audit hears of every request for which Authorize was asked, with its context and
+	// when it is answered; may be nil.
+	Audit func(ctx context.Context, done Done)
+
 	// Limits is how much one caller may ask for; nil bounds nobody. Caller names who a
 	// request counts for, from the context of Authorize.
 	Limits *Limits
@@ -61,6 +65,13 @@ type Options struct {
 	Batches    []string
 	Timeouts   map[string]time.Duration // templates whose handlers have more or less than 25 s
 	FirstValue []string                 // query parameters of which only the first value counts
+}
+
+// Done is a request that was answered.
+type Done struct {
+	Method, Path, Template string
+	Status                 int // 0: the connection was cut
+	Elapsed                time.Duration
 }
 
 // chain is the outermost handler.
@@ -160,6 +171,9 @@ func (c *chain) observe(r *http.Request, seen *call, out *reply, aborted bool, e
 	c.Logger.InfoContext(r.Context(), "request served",
 		"action", c.Actions[method+" "+seen.route.template], "method", method, "path", seen.route.label, "status", status,
 		"elapsed", elapsed.String(), "user", seen.user, "org", seen.org)
+	if c.Audit != nil && seen.caller != nil {
+		c.Audit(seen.caller, Done{Method: method, Path: r.URL.Path, Template: seen.route.template, Status: status, Elapsed: elapsed})
+	}
 }
 
 // stripSlash takes one slash off the end of the path.
@@ -185,6 +199,7 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), target.timeout)
 	defer cancel()
 	ctx, err := c.Authorize(r.WithContext(ctx), target.template)
+	seen.caller = ctx
 	if err != nil {
 		c.Errors.WriteError(w, r, err)
 		return

@@ -66,6 +66,8 @@ const (
 	slowInFlight = 8
 	// A request for metrics asks several things at a time and holds all answers in memory.
 	metricsInFlight = 4
+	// Administrators are few; what floods the customers' lanes must not keep them from looking at it.
+	adminInFlight, adminsInFlight = 4, 8
 	// Limiters that are kept: who was not heard of for longest starts anew.
 	ratesKept = 10_000
 	burst     = 10 // seconds' worth
@@ -74,18 +76,19 @@ const (
 // Caller is who a request counts for.
 type Caller struct {
 	Agent   bool
+	Admin   bool
 	Slow    bool   // the reply waits for an upstream, so it must not take the place of those that wait for us only
 	Metrics bool   // it waits for the store of metrics
-	Key     string // the organisation or the agent's client; empty for strangers, who count as one
+	Key     string // the organisation, the agent's client or the administrator; empty for strangers, who count as one
 }
 
 // Limits bounds what callers have in flight and how fast they ask. Customers'
 // reads, their writes, what waits for the store of metrics or for other upstreams,
-// and the agents each have a lane of their own, so that none waits for another.
+// the agents and the administrators each have a lane of their own, so that none waits for another.
 type Limits struct {
-	reads, slow, metrics, writes, agents *lane
-	readRates, writeRates                *rates
-	patience                             time.Duration
+	reads, slow, metrics, writes, agents, admins *lane
+	readRates, writeRates                        *rates
+	patience                                     time.Duration
 }
 
 // NewLimits makes the lanes, all empty.
@@ -96,12 +99,15 @@ func NewLimits(c LimitConfig) *Limits {
 		metrics:   newLane("metrics", shares*metricsInFlight, metricsInFlight, waitingPerTenant),
 		writes:    newLane("writes", shares*c.WritesInFlight, c.WritesInFlight, waitingPerTenant),
 		agents:    newLane("agents", agentsInFlight, agentInFlight, waitingPerTenant),
+		admins:    newLane("admins", adminsInFlight, adminInFlight, waitingPerTenant),
 		readRates: newRates(c.ReadRate), writeRates: newRates(c.WriteRate),
 		patience: c.Patience,
 	}
 }
 
-func (l *Limits) lanes() []*lane { return []*lane{l.reads, l.slow, l.metrics, l.writes, l.agents} }
+func (l *Limits) lanes() []*lane {
+	return []*lane{l.reads, l.slow, l.metrics, l.writes, l.agents, l.admins}
+}
 
 // enter lets a caller that does not ask too fast prepare, and waits for its turn. Who
 // got one must call leave.
@@ -110,6 +116,8 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare fu
 	switch {
 	case by.Agent:
 		way, pace = l.agents, nil
+	case by.Admin:
+		way, pace = l.admins, nil
 	case method == http.MethodGet:
 		way, pace = l.reads, l.readRates
 	}

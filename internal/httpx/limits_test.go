@@ -53,4 +53,25 @@ func TestTheStoreOfMetricsIsShared(t *testing.T) {
 	}
 }
 
+// Whatever customers and agents do, administrators get in, and one of them cannot keep the others out.
+func TestAdministratorsHaveALaneOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, ReadRate: 0.001})
+	for _, key := range []string{"one", "two", "three", "four"} {
+		_, err := l.enter(t.Context(), http.MethodGet, Caller{Key: key}, ready)
+		require.NoError(t, err)
+	}
+	_, err := l.enter(t.Context(), http.MethodGet, Caller{Key: "five"}, ready)
+	require.Error(t, err)
+	ask := func(key string) error {
+		_, err := l.enter(t.Context(), http.MethodGet, Caller{Admin: true, Key: key}, ready)
+		return err
+	}
+	for range adminInFlight {
+		require.NoError(t, ask("one"), "no rate is counted")
+	}
+	require.Error(t, ask("one"))
+	require.NoError(t, ask("another"))
+}
+
 func ready() error { return nil }

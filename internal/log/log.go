@@ -1,7 +1,8 @@
 // Package log makes the process's slog logger and keeps secrets out of it.
 //
-// It is for structured lines with constant messages. It is not for metrics or
-// audit. Invariant: a Secret never prints its value, whatever the verb or format.
+// It is for structured lines with constant messages, those of the audit included.
+// It is not for metrics. Invariant: a Secret never prints its value, whatever the
+// verb or format, and no level leaves out the audit.
 package log
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 )
 
 // Redacted is what stands in the place of a secret.
@@ -57,13 +59,29 @@ func fromContext(ctx context.Context) []slog.Attr {
 	return attrs
 }
 
+// LevelAudit is that of lines about what administrators did. They are written
+// whatever level is set.
+const LevelAudit = slog.Level(math.MaxInt32)
+
 // New makes a JSON logger for the writer. The level can be changed while it runs.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
+	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel})})
+}
+
+// nameLevel gives the level of the audit its name; slog would count from ERROR.
+func nameLevel(_ []string, a slog.Attr) slog.Attr {
+	if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey && level == LevelAudit {
+		a.Value = slog.StringValue("AUDIT")
+	}
+	return a
 }
 
 // handler adds the context's attributes to each line.
 type handler struct{ slog.Handler }
+
+func (h handler) Enabled(ctx context.Context, level slog.Level) bool {
+	return level == LevelAudit || h.Handler.Enabled(ctx, level)
+}
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	r.AddAttrs(fromContext(ctx)...)

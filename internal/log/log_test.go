@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +31,21 @@ func TestSecretNeverPrints(t *testing.T) {
 		require.NotContains(t, printed, "68756e74657232", "hex")
 	}
 	require.Equal(t, "hunter2", secret.Reveal())
+}
+
+func TestNoLevelLeavesOutTheAudit(t *testing.T) {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelError, slog.LevelError + 1000, math.MaxInt32 + 5} {
+		var out bytes.Buffer
+		logger := log.New(&out, level).With("service", "x").WithGroup("g")
+		logger.Log(t.Context(), log.LevelAudit, "did it", "level", "mine")
+		line := map[string]any{}
+		require.NoError(t, json.Unmarshal(out.Bytes(), &line), "%s", level)
+		require.Equal(t, "AUDIT", line["level"])
+		require.Equal(t, "mine", line["g"].(map[string]any)["level"])
+		out.Reset()
+		logger.Log(t.Context(), level-1, "less")
+		require.Empty(t, out.String())
+	}
 }
 
 func TestContextAttributes(t *testing.T) {

@@ -38,6 +38,9 @@ const (
 	Erin    = "erin"    // his colleague
 	Eve     = "eve"     // of Alice's organisation, and denied
 	Nora    = "nora"    // of no organisation
+
+	Boss   = "boss"   // administers the service itself
+	Reader = "reader" // may look at all of it
 )
 
 // Organisations of the people.
@@ -47,6 +50,9 @@ const (
 	StrangeOrganisation = "99000001" // of Mallory
 	LimitedOrganisation = "99000002" // of Dave and Erin
 )
+
+// AccountNumber is what the billing system calls Alice's organisation; the others have none.
+const AccountNumber = "7654321"
 
 // ClusterOne is the cluster of a world that asks for no others. ClusterTwo is the usual second one.
 const (

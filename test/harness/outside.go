@@ -116,6 +116,8 @@ func people() []sso.User {
 		{Username: Dave, Password: Dave, OrgID: LimitedOrganisation, AccountID: "account-dave"},
 		{Username: Erin, Password: Erin, OrgID: LimitedOrganisation, AccountID: "account-erin"},
 		{Username: Nora, Password: Nora},
+		{Realm: AdminRealm, Username: Boss, Password: Boss, Roles: []string{"kas-fleet-manager-admin-full"}},
+		{Realm: AdminRealm, Username: Reader, Password: Reader, Roles: []string{"kas-fleet-manager-admin-read"}},
 	}
 }
 
@@ -181,7 +183,10 @@ func (w *World) openOutside() {
 			accounts = append(accounts, ams.Account{ID: p.AccountID, Username: p.Username, OrgExternalID: p.OrgID})
 		}
 	}
-	people := ams.New(ams.Options{Accounts: accounts, Verify: func(token string) (string, error) { return identity.Whose(UserRealm, token) }})
+	people := ams.New(ams.Options{
+		Accounts: accounts, Organisations: []ams.Organisation{{ExternalID: Organisation, EBSAccountID: AccountNumber}},
+		Verify: func(token string) (string, error) { return identity.Whose(UserRealm, token) },
+	})
 	w.AMS = &AMS{AMS: people}
 	w.AMS.Emulated, w.AMS.url = w.serve("ams", people.Handler())
 

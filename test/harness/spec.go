@@ -24,7 +24,7 @@ import (
 
 // specs are the documents that replies are held against.
 type specs struct {
-	public, agent *spec
+	public, agent, admin *spec
 }
 
 type spec struct {
@@ -43,7 +43,11 @@ var readSpecs = sync.OnceValues(func() (*specs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the agents' specification: %w", err)
 	}
-	return &specs{public: public, agent: agent}, nil
+	admin, err := readSpec(openapi.AdminYAML())
+	if err != nil {
+		return nil, fmt.Errorf("reading the administrators' specification: %w", err)
+	}
+	return &specs{public: public, agent: agent, admin: admin}, nil
 })
 
 func loadSpecs(t *testing.T) *specs {
@@ -90,8 +94,11 @@ func (s *specs) check(r *http.Request, reply Response) error {
 		return fmt.Errorf("the operation id is %q", operation)
 	}
 	document := s.public
-	if strings.Contains(r.URL.Path, "/agent-clusters/") {
+	switch {
+	case strings.Contains(r.URL.Path, "/agent-clusters/"):
 		document = s.agent
+	case strings.HasPrefix(r.URL.Path, Base+"/admin/"):
+		document = s.admin
 	}
 	if reply.Status >= http.StatusBadRequest {
 		if err := document.checkFault(r, reply, operation); err != nil {

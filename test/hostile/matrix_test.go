@@ -25,11 +25,13 @@ func want(op operation, e entry, who kind) (existing, missing answer) {
 		return both(unknownCaller)
 	case op.audience == agents && who == agentHere:
 		return e.owner, e.missing
-	case op.audience == agents:
+	case op.audience == admins && who == staff:
+		return e.owner, e.missing
+	case op.audience == agents, op.audience == admins:
 		return both(noSuchRoute)
 	case who == denied:
 		return both(deniedCaller)
-	case who == homeless, who == alien, who == agentHere, (who == machine || who == strangeMachine) && !e.machines:
+	case who == homeless, who == alien, who == staff, who == agentHere, (who == machine || who == strangeMachine) && !e.machines:
 		return both(unknownCaller)
 	case e.object == "", who == owner:
 		return e.owner, e.missing

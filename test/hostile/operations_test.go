@@ -20,6 +20,7 @@ const (
 	anybody   audience = "anybody"
 	customers audience = "customers"
 	agents    audience = "agents"
+	admins    audience = "administrators"
 )
 
 // operation is one operation of a specification.
@@ -44,9 +45,9 @@ func (o operation) at(id, query string) string {
 
 func (o operation) takesBody() bool { return o.RequestBody != nil }
 
-// operations are all of both specifications, in order.
+// operations are all of the specifications, in order.
 var operations = sync.OnceValues(func() (all []operation, err error) {
-	for _, document := range [][]byte{openapi.PublicYAML(), openapi.AgentYAML()} {
+	for _, document := range [][]byte{openapi.PublicYAML(), openapi.AgentYAML(), openapi.AdminYAML()} {
 		doc, err := openapi3.NewLoader().LoadFromData(document)
 		if err != nil {
 			return nil, err
@@ -75,6 +76,8 @@ func audienceOf(path string, one *openapi3.Operation) audience {
 	switch {
 	case strings.Contains(path, "/agent-clusters/"):
 		return agents
+	case strings.HasPrefix(path, "/api/kafkas_mgmt/v1/admin/"):
+		return admins
 	case one.Security != nil && len(*one.Security) == 0:
 		return anybody
 	default:
@@ -165,6 +168,11 @@ var entries = map[string]entry{
 	"PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/status":        ofAgents(`{"conditions":[]}`, 204),
 	"GET /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas":        ofAgents("", 200),
 	"PUT /api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status": ofAgents(`{}`, 200),
+
+	"GET /api/kafkas_mgmt/v1/admin/kafkas":         {query: "orderBy=owner&search=name+like+%25", owner: answer{200, 0}},
+	"GET /api/kafkas_mgmt/v1/admin/kafkas/{id}":    {object: "kafka", owner: answer{200, 0}, foreign: noSuchRoute, missing: noSuchRoute},
+	"GET /api/kafkas_mgmt/v1/admin/openapi":        {owner: answer{200, 0}},
+	"GET /api/kafkas_mgmt/v1/admin/openapi/agents": {owner: answer{200, 0}},
 }
 
 func open(query string) entry { return entry{query: query, owner: answer{200, 0}} }

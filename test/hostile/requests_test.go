@@ -34,7 +34,7 @@ func class(status int) string { return string("012345"[status/100%6]) + "xx" }
 // fuzzers are the callers that get past the door of some operations.
 func (s scene) fuzzers() []*harness.Caller {
 	return []*harness.Caller{
-		s.As(harness.Alice), s.As(harness.Alice), s.As(harness.Mallory), s.AsAgent(harness.ClusterOne), s.AsAgent(harness.ClusterOne), s.Bearing(""),
+		s.As(harness.Alice), s.As(harness.Alice), s.As(harness.Mallory), s.AsAgent(harness.ClusterOne), s.AsAgent(harness.ClusterOne), s.As(harness.Reader), s.Bearing(""),
 	}
 }
 

@@ -123,6 +123,7 @@ const (
 	admin                      // of the same organisation
 	stranger                   // of another organisation, its administrator or not
 	agentHere                  // of the cluster that the paths name
+	staff                      // administers the service, and nothing of any customer
 	alien                      // a sound token that is for something else
 	denied                     // on the deny list
 	homeless                   // of no organisation
@@ -157,7 +158,12 @@ func (s scene) callers(t *testing.T) []caller {
 		{client(s.account), "Alice's service account", machine},
 		{mint(harness.Realm, map[string]any{"clientId": "srvc-acct-daves", "username": harness.Dave, "rh-org-id": harness.LimitedOrganisation}), "a service account of another organisation", strangeMachine},
 		{client(kafka.CanaryClientID(kafka.ID(s.objects["kafka"].existing))), "the instance's canary", machine},
-		{mint(harness.AdminRealm, alices), "the admin realm, saying it is Alice", alien},
+		{mint(harness.AdminRealm, alices), "the admin realm, saying it is Alice", staff},
+		{s.As(harness.Reader), "an administrator who may read", staff},
+		{mint(harness.AdminRealm, map[string]any{
+			"username": harness.Alice, "org_id": harness.Organisation, "realm_access": map[string]any{"roles": []string{"cos-fleet-manager-admin-full"}},
+		}), "the admin realm, without a role of ours", alien},
+		{mint(harness.Realm, map[string]any{"username": harness.Boss, "realm_access": alices["realm_access"]}), "the SSO realm, with an administrator's role", alien},
 		{mint(harness.Realm, map[string]any{"username": harness.Alice, "org_id": harness.Organisation, "is_org_admin": true}), "the SSO realm, saying it is Alice", machine},
 		{mint(harness.UserRealm, alices), "Alice, saying she is the agent", owner},
 		{s.AsAgent(harness.ClusterOne), "the cluster's agent", agentHere},

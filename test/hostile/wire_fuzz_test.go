@@ -54,6 +54,9 @@ func beside(f *testing.F) besides {
 			if out.tokens[agents], err = w.SSO.ClientToken(harness.Realm, "kas-fleetshard-agent-"+harness.ClusterOne); err != nil {
 				t.Fatal(err)
 			}
+			if out.tokens[admins], err = w.SSO.UserToken(harness.Reader); err != nil {
+				t.Fatal(err)
+			}
 			made <- out
 		}}})
 	}()
