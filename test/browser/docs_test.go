@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -145,33 +146,84 @@ func logIn(t *testing.T, b *browser.Browser) {
 	b.Run(chromedp.WaitVisible(`//div[contains(@class,"dialog-ux")]//button[text()="Logout"]`, chromedp.BySearch), chromedp.Click(".dialog-ux .btn-done"))
 }
 
-func TestATokenOpensTheDocumentOfItsAudience(t *testing.T) {
-	t.Parallel()
-	h, b := harness.New(t), browser.Open(t)
-	open(h, b)
-	choose := func(i int) {
-		b.Run(chromedp.Evaluate(fmt.Sprintf(`(() => { const s = document.querySelector('#select'); s.value = s.options[%d].value;
-			s.dispatchEvent(new Event('change', {bubbles: true})); })()`, i), nil))
-	}
-	choose(1)
-	b.Run(chromedp.WaitVisible(`//h4[text()="Failed to load API definition."]`, chromedp.BySearch))
-	refused := b.Complaints()
-	require.Len(t, refused, 1, "a stranger does not get it")
-	require.Contains(t, refused[0], "401")
+// The documents that can be chosen on the page.
+const (
+	forCustomers = iota
+	forAgents
+	forAdministrators
+)
 
-	token, err := h.SSO.ClientToken(harness.Realm, "kas-fleetshard-agent-"+harness.ClusterOne)
-	require.NoError(t, err)
-	choose(0)
+func choose(b *browser.Browser, document int) {
+	b.Run(chromedp.Evaluate(fmt.Sprintf(`(() => { const s = document.querySelector('#select'); s.value = s.options[%d].value;
+		s.dispatchEvent(new Event('change', {bubbles: true})); })()`, document), nil))
+}
+
+// bear enters a token on the page, which shows the customers' document.
+func bear(b *browser.Browser, token string) {
 	b.Run(
 		chromedp.WaitVisible("#operations-kafkas-createKafka"), chromedp.Click(".auth-wrapper .authorize"),
 		chromedp.SendKeys(".dialog-ux #auth-bearer-value", token),
 		chromedp.Click(".dialog-ux .auth-container:has(#auth-bearer-value) .auth-btn-wrapper .authorize"), chromedp.Click(".dialog-ux .btn-done"),
 	)
-	choose(1)
+}
+
+// refusesTo tells who asks for a document that is not theirs what to do.
+func refusesTo(t *testing.T, b *browser.Browser, document, status int) {
+	t.Helper()
+	var hint string
+	choose(b, document)
+	b.Run(chromedp.WaitVisible(`//h4[text()="Failed to load API definition."]`, chromedp.BySearch), chromedp.WaitVisible("#hint"), chromedp.Text("#hint", &hint))
+	require.Contains(t, hint, "enter the token of an administrator")
+	refused := b.Complaints()
+	require.Len(t, refused, 1)
+	require.Contains(t, refused[0], strconv.Itoa(status))
+	choose(b, forCustomers)
+	b.Run(chromedp.WaitVisible("#operations-kafkas-createKafka"), chromedp.WaitNotVisible("#hint"))
+}
+
+func TestATokenOpensTheDocumentOfItsAudience(t *testing.T) {
+	t.Parallel()
+	h, b := harness.New(t), browser.Open(t)
+	open(h, b)
+	refusesTo(t, b, forAgents, 401)
+	token, err := h.SSO.ClientToken(harness.Realm, "kas-fleetshard-agent-"+harness.ClusterOne)
+	require.NoError(t, err)
+	bear(b, token)
+	refusesTo(t, b, forAdministrators, 404)
+	choose(b, forAgents)
 	var heading string
 	b.Run(chromedp.WaitVisible(`[id$="-getKafkaAgent"]`), chromedp.Text(".info .title", &heading))
 	require.Contains(t, heading, "agent API")
 	require.Empty(t, b.Complaints())
+}
+
+func TestAnAdministratorReadsAllDocumentsAndTriesHisOwn(t *testing.T) {
+	t.Parallel()
+	h, b := harness.New(t), browser.Open(t)
+	h.As(harness.Alice).CreateKafka("hers")
+	open(h, b)
+	refusesTo(t, b, forAdministrators, 401)
+	token, err := h.SSO.UserToken(harness.Reader)
+	require.NoError(t, err)
+	bear(b, token)
+	choose(b, forAgents)
+	b.Run(chromedp.WaitVisible(`[id$="-getKafkaAgent"]`), chromedp.WaitNotVisible("#hint"))
+	choose(b, forAdministrators)
+	const list = "#operations-Admin_APIs-getKafkas"
+	var heading, status, body string
+	b.Run(
+		chromedp.WaitVisible(list), chromedp.Text(".info .title", &heading),
+		chromedp.Click(list+" .opblock-summary-control"), chromedp.Click(list+" .try-out__btn"), chromedp.Click(list+" .execute"),
+		chromedp.WaitVisible(list+" .live-responses-table"),
+		chromedp.Text(list+" .live-responses-table tr.response td.response-col_status", &status),
+		chromedp.Text(list+" .live-responses-table tr.response .highlight-code", &body),
+	)
+	require.Contains(t, heading, "admin API")
+	require.Equal(t, "200", strings.Fields(status)[0])
+	require.Contains(t, body, `"name": "hers"`)
+	require.Contains(t, body, `"account_number": "`+harness.AccountNumber+`"`)
+	require.Empty(t, b.Complaints())
+	require.Equal(t, []string{hostOf(t, h.Replica(0).URL)}, b.Hosts())
 }
 
 // A code that belongs to another login must not log anybody in.

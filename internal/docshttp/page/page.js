@@ -6,7 +6,9 @@
   const told = (name) => document.querySelector(`meta[name="${name}"]`).content;
   const base = told('api-base');
   const client = told('login-client');
-  const agentsDocument = `${base}/agent-clusters/-/openapi`;
+  const customersDocument = `${base}/openapi`;
+  const agentsDocument = `${base}/admin/openapi/agents`;
+  const administratorsDocument = `${base}/admin/openapi`;
   let page;
 
   // token gives what was entered or got by logging in, whichever came last.
@@ -16,13 +18,13 @@
     return last && (last.token ? last.token.access_token : last.value);
   };
 
-  // clusterOf reads which cluster's agent a token is. It is the service that checks it.
+  // clusterOf reads which cluster's agent a token is, if it is one. It is the service that checks it.
   const clusterOf = (text) => {
     try {
       const claims = JSON.parse(atob(text.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
-      return claims.clientId.replace('kas-fleetshard-agent-', '');
+      return /^kas-fleetshard-agent-(.+)$/.exec(claims.clientId)?.[1];
     } catch {
-      return '-';
+      return undefined;
     }
   };
 
@@ -32,7 +34,11 @@
     const held = token();
     if (request.loadSpec && held) {
       request.headers = {...request.headers, Authorization: `Bearer ${held}`};
-      request.url = request.url.replace('/agent-clusters/-/', `/agent-clusters/${clusterOf(held)}/`);
+      const cluster = clusterOf(held);
+      if (cluster && request.url.endsWith(agentsDocument)) {
+        // Agents are no administrators: each finds the document at its own cluster.
+        request.url = request.url.replace(agentsDocument, `${base}/agent-clusters/${encodeURIComponent(cluster)}/openapi`);
+      }
     }
     return request;
   };
@@ -41,6 +47,18 @@
   const keepToken = () => ({
     statePlugins: {auth: {wrapActions: {
       restoreAuthorization: (original) => (saved) => (Object.keys(saved.authorized).length > 0 ? original(saved) : undefined),
+    }}},
+  });
+
+  // A document that is not for the reader leaves an empty page, without the button
+  // to authorize: the hint says what to do.
+  const hint = document.querySelector('#hint');
+  const tellWhatIsMissing = () => ({
+    statePlugins: {spec: {wrapActions: {
+      updateLoadingStatus: (original, system) => (status) => {
+        hint.hidden = status !== 'failed' || system.specSelectors.url().endsWith(customersDocument);
+        return original(status);
+      },
     }}},
   });
 
@@ -73,11 +91,12 @@
   page = SwaggerUIBundle({
     dom_id: '#documents',
     urls: [
-      {name: 'For customers', url: `${base}/openapi`},
-      {name: 'For agents of data planes (with the token of one)', url: agentsDocument},
+      {name: 'For customers', url: customersDocument},
+      {name: 'For agents of data planes (with the token of one or of an administrator)', url: agentsDocument},
+      {name: 'For administrators (with the token of one)', url: administratorsDocument},
     ],
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken, readable],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl, keepToken, tellWhatIsMissing, readable],
     layout: 'StandaloneLayout',
     deepLinking: true,
     displayRequestDuration: true,
