@@ -42,6 +42,7 @@ func (w *world) environment() []variable {
 		{"LOCAL_DEV_URL", address(p.Gateway) + "/as/alice"},
 		{"SSO_URL", address(p.SSO)},
 		{"LOGIN_URL", w.upstreams.SSO.Issuer(customerRealm)},
+		{"ADMIN_LOGIN_URL", w.upstreams.SSO.Issuer(adminRealm)},
 		{"SSO_TOKEN_URL", w.upstreams.SSO.Issuer(w.settings.accountRealm()) + "/protocol/openid-connect/token"},
 		{"SERVICE_ACCOUNTS_URL", w.upstreams.SSO.Issuer(customerRealm) + "/apis/service_accounts/v1"},
 		{"SANDBOX_ADMIN_URL", address(p.Admin)},
@@ -146,7 +147,7 @@ The world is up. Ctrl-C ends it.
 
   API              %[1]s          metrics  %[2]s/metrics   health  %[3]s/healthcheck
   gateway          %[4]s          SSO      %[5]s   sandbox admin  %[6]s
-  API page         %[1]s/api/kafkas_mgmt/v1/openapi/ui   log in with Authorize, or paste $USER_TOKEN there
+  API page         %[1]s/api/kafkas_mgmt/v1/openapi/ui   log in with Authorize, or paste $USER_TOKEN or $ADMIN_TOKEN there
   Kafka router     %[7]s     CA       %[8]s
   users            the password is the name; the variable in brackets holds a token
                    alice [USER_TOKEN], bob [COLLEAGUE_TOKEN], carol [ORG_ADMIN_TOKEN]: quota for %[11]d instances
@@ -155,6 +156,8 @@ The world is up. Ctrl-C ends it.
                    eve [DENIED_TOKEN]: denied; nora [NO_ORG_TOKEN]: of no organisation; with QUOTA_TYPE=ams also
                    tess [NO_TERMS_TOKEN]: has not accepted the terms; bart [BANNED_TOKEN]: banned
                    docs/guides/try-refusals.md tells what each of them reads
+  administrators   admin [ADMIN_TOKEN], admin-writer [ADMIN_WRITE_TOKEN], admin-reader [ADMIN_READ_TOKEN], of a realm of their own;
+                   docs/guides/look-at-the-fleet.md tells what they see
   logs             %[9]s
 
 Load the variables first; the commands below use them:
@@ -181,6 +184,9 @@ Load the variables first; the commands below use them:
   curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas
   curl -s -H "Authorization: Bearer $USER_TOKEN" $API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID
   curl -s -H "Authorization: Bearer $USER_TOKEN" -X DELETE "$API_URL/api/kafkas_mgmt/v1/kafkas/KAFKA_ID?async=true"
+  # the instances of everybody, as an administrator sees them, and how one gets a token
+  curl -s -H "Authorization: Bearer $ADMIN_READ_TOKEN" $API_URL/api/kafkas_mgmt/v1/admin/kafkas
+  curl -s -d grant_type=password -d client_id=admin-cli -d username=admin-reader -d password=admin-reader $ADMIN_LOGIN_URL/protocol/openid-connect/token
   # resolve a bootstrap host as the DNS records say; the reply names the address to connect to
   curl -s "$SANDBOX_ADMIN_URL/resolve?host=BOOTSTRAP_HOST"
   # what an agent gets

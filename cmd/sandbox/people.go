@@ -115,7 +115,7 @@ func accounts() []ams.Account {
 func organisations() []ams.Organisation {
 	var all []ams.Organisation
 	for _, c := range customerOrgs() {
-		o := ams.Organisation{ExternalID: c.id, Name: c.name, CloudAccounts: c.accounts}
+		o := ams.Organisation{ExternalID: c.id, Name: c.name, EBSAccountID: "1" + c.id, CloudAccounts: c.accounts}
 		for _, g := range c.grants {
 			o.Quota = append(o.Quota, quotaFor(g))
 		}

@@ -114,6 +114,38 @@ func TestOCMSpeaksPlainly(t *testing.T) {
 	require.Equal(t, harness.Alice, me["username"])
 }
 
+// TestOCMShowsTheFleet is how people who run the service look at it: ocm login
+// --token with a token of their realm, then get.
+func TestOCMShowsTheFleet(t *testing.T) {
+	t.Parallel()
+	h := newWorld(t)
+	h.As(harness.Alice).CreateKafka("one")
+	h.As(harness.Dave).CreateKafka("two")
+	token, err := h.SSO.UserToken(harness.Reader)
+	require.NoError(t, err)
+	connection, err := ocm.NewConnectionBuilder().URL(h.Origin()).Insecure(true).Tokens(token).BuildContext(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, connection.Close()) })
+	tool := ocmTool{t, connection}
+	const path = harness.Base + "/admin/kafkas"
+	list := tool.must(http.MethodGet, path, "", "orderBy", "name desc", "size", "70000")
+	require.Equal(t, "KafkaList", list["kind"])
+	require.InEpsilon(t, 2.0, list["total"], 0)
+	items := tool.entries(list)
+	require.Equal(t, []string{"two", "one"}, []string{text(items[0], "name"), text(items[1], "name")})
+	found := tool.entries(tool.must(http.MethodGet, path, "", "search", "organisation_id = "+harness.Organisation))
+	require.Len(t, found, 1)
+	one := tool.must(http.MethodGet, path+"/"+text(found[0], "id"), "")
+	require.Equal(t, []any{"Kafka", "one", harness.Alice, harness.Organisation}, []any{one["kind"], one["name"], one["owner"], one["organisation_id"]})
+	for _, name := range []string{"multi_az", "kafka_upgrading", "strimzi_upgrading", "kafka_ibp_upgrading"} {
+		require.IsType(t, true, one[name], "%s is always there", name)
+	}
+	_, err = tool.run(http.MethodGet, path+"/none", "")
+	require.ErrorContains(t, err, "KAFKAS-MGMT-7")
+	_, err = newOCM(t, h, offlineToken(t, h, harness.Alice), cloudClient, "").run(http.MethodGet, path, "")
+	require.ErrorContains(t, err, "KAFKAS-MGMT-7")
+}
+
 // TestOCMCleansUpServiceAccounts is a script that was published because there is a limit.
 func TestOCMCleansUpServiceAccounts(t *testing.T) {
 	t.Parallel()
