@@ -227,6 +227,9 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	seen.out.hold = r.Method == http.MethodGet
+	if !seen.out.hold {
+		w.Header().Set("Cache-Control", "no-store") // secrets are told once, and to nobody else
+	}
 	if target.timeout > defaultTimeout {
 		// The server's write timeout was chosen for the other routes.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(target.timeout + writeGrace))
@@ -242,6 +245,9 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave func(), err error) {
 	ctx, template := r.Context(), seen.route.template
 	leave = func() {}
+	if coding := r.Header.Get("Content-Encoding"); bears(r) && coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, unreadable(nil, "a body with a Content-Encoding is not read, send it as it is")
+	}
 	if c.Limits != nil {
 		by := c.Caller(ctx, r.Method, template)
 		seen.out.room.tenant = by.Key
@@ -265,9 +271,14 @@ func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave fun
 	return leave, nil
 }
 
+// bears tells whether a request has a body that its handler reads.
+func bears(r *http.Request) bool {
+	return r.ContentLength != 0 && r.Method != http.MethodGet && r.Method != http.MethodDelete
+}
+
 // awaitBody receives the bodies that handlers read.
 func awaitBody(r *http.Request, body *singleValue, room *grant) error {
-	if r.ContentLength == 0 || r.Method == http.MethodGet || r.Method == http.MethodDelete {
+	if !bears(r) {
 		return nil
 	}
 	if !body.receive(room) {

@@ -388,6 +388,13 @@ func TestBodies(t *testing.T) {
 	e.refused(got, 400, apierr.Malformed)
 	require.Contains(t, got.err.Reason, "the body is larger than 1048576 bytes")
 	require.Equal(t, 200, e.send("PUT", base+"/large", padded(1<<20)).StatusCode)
+	got = e.send("POST", base+"/body", strings.NewReader("\x1f\x8b"), "Content-Encoding", "gzip")
+	e.refused(got, 400, apierr.Malformed)
+	require.Contains(t, got.err.Reason, "a body with a Content-Encoding is not read")
+	got = e.send("POST", base+"/body", strings.NewReader("{}"), "Content-Encoding", "Identity")
+	require.Equal(t, 200, got.StatusCode)
+	require.Equal(t, "no-store", got.Header.Get("Cache-Control"), "a secret may be in it")
+	require.Empty(t, e.send("GET", base+"/kafkas/k", nil).Header.Get("Cache-Control"))
 	require.Equal(t, 202, e.send("DELETE", base+"/kafkas/k", strings.NewReader("{} garbage")).StatusCode, "not read, not judged")
 }
 

@@ -50,7 +50,11 @@ func (s *Store) ListFleet(ctx context.Context, f Filter) (p FleetPage, err error
 	if len(p.Rows) < f.Limit && (len(p.Rows) > 0 || f.Offset == 0) {
 		return p, nil
 	}
-	total, err := db.Collect(ctx, s.db, scanOne[int], "SELECT count(*) FROM kafka_requests WHERE "+where, f.Args...)
+	count := "SELECT count(*) FROM kafka_requests WHERE " + where
+	if f.Where == "" { // they are counted already
+		count = "SELECT coalesce(sum(instances), 0)::bigint FROM kafka_usage"
+	}
+	total, err := db.Collect(ctx, s.db, scanOne[int], count, f.Args...)
 	if err != nil {
 		return FleetPage{}, fmt.Errorf("counting all instances: %w", err)
 	}
