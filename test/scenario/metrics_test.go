@@ -247,19 +247,22 @@ func TestTheStoreOfMetricsFails(t *testing.T) {
 	reasons := map[string]string{
 		"/query": "failed to retrieve metrics", "/query_range?duration=5&interval=30": "failed to retrieve metrics", "/federate": "error getting metrics",
 	}
-	for name, fault := range map[string]struct {
+	for _, fault := range []struct {
+		name string
 		emulator.Fault
 		retry string
 	}{
-		"down":      {emulator.Fault{Mode: emulator.ResetBefore}, "5"},
-		"broken":    {emulator.Fault{Mode: emulator.Before, Status: 500}, "5"},
-		"throttled": {emulator.Fault{Mode: emulator.Before, Status: 429, RetryAfter: 17}, "17"},
-		"forbidden": {emulator.Fault{Mode: emulator.Before, Status: 403}, ""},
-		"refuses":   {emulator.Fault{Mode: emulator.Before, Status: 422}, ""},
-		"garbage":   {emulator.Fault{Mode: emulator.Garbage}, "5"},
-		"huge":      {emulator.Fault{Mode: emulator.Oversize, Times: 1}, "5"}, // no answer of its API; several would be too much together
-		"slow":      {emulator.Fault{Mode: emulator.Hang}, "5"},
-		"redirects": {emulator.Fault{Mode: emulator.Redirect}, "5"},
+		// No answer of its API; several would be too much together. It comes first: questions
+		// that were given up after another fault may reach the store late, and take this one.
+		{"huge", emulator.Fault{Mode: emulator.Oversize, Times: 1}, "5"},
+		{"down", emulator.Fault{Mode: emulator.ResetBefore}, "5"},
+		{"broken", emulator.Fault{Mode: emulator.Before, Status: 500}, "5"},
+		{"throttled", emulator.Fault{Mode: emulator.Before, Status: 429, RetryAfter: 17}, "17"},
+		{"forbidden", emulator.Fault{Mode: emulator.Before, Status: 403}, ""},
+		{"refuses", emulator.Fault{Mode: emulator.Before, Status: 422}, ""},
+		{"garbage", emulator.Fault{Mode: emulator.Garbage}, "5"},
+		{"slow", emulator.Fault{Mode: emulator.Hang}, "5"},
+		{"redirects", emulator.Fault{Mode: emulator.Redirect}, "5"},
 	} {
 		for query, reason := range reasons {
 			if fault.Mode == emulator.Hang && query != "/query" {
@@ -267,8 +270,8 @@ func TestTheStoreOfMetricsFails(t *testing.T) {
 			}
 			h.Observatorium.Inject(fault.Fault)
 			reply := alice.Do(http.MethodGet, path+query, nil).MustFail(500, 9)
-			require.Equal(t, reason, reply.Error().Reason, name)
-			require.Equal(t, fault.retry, reply.Header.Get("Retry-After"), name)
+			require.Equal(t, reason, reply.Error().Reason, fault.name)
+			require.Equal(t, fault.retry, reply.Header.Get("Retry-After"), fault.name)
 			require.NotContains(t, string(reply.Body), "__name__")
 			h.Observatorium.ClearFaults()
 		}
