@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"sync"
 )
 
 // Redacted is what stands in the place of a secret.
@@ -65,7 +66,23 @@ const LevelAudit = slog.Level(math.MaxInt32)
 
 // New makes a JSON logger for the writer. The level can be changed while it runs.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(handler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel})})
+	out := &oneAtATime{to: w}
+	return slog.New(handler{
+		Handler: slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}),
+		audit:   slog.NewJSONHandler(out, &slog.HandlerOptions{Level: LevelAudit, ReplaceAttr: nameLevel}),
+	})
+}
+
+// oneAtATime keeps the lines of two handlers apart.
+type oneAtATime struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (o *oneAtATime) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.to.Write(line)
 }
 
 // nameLevel gives the level of the audit its name; slog would count from ERROR.
@@ -76,8 +93,12 @@ func nameLevel(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// handler adds the context's attributes to each line.
-type handler struct{ slog.Handler }
+// handler adds the context's attributes to each line. Lines of the audit have a
+// handler of their own: to look for the level in every line costs as much as the line.
+type handler struct {
+	slog.Handler
+	audit slog.Handler
+}
 
 func (h handler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level == LevelAudit || h.Handler.Enabled(ctx, level)
@@ -85,11 +106,16 @@ func (h handler) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	r.AddAttrs(fromContext(ctx)...)
+	if r.Level == LevelAudit {
+		return h.audit.Handle(ctx, r)
+	}
 	return h.Handler.Handle(ctx, r)
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return handler{h.Handler.WithAttrs(attrs)}
+	return handler{h.Handler.WithAttrs(attrs), h.audit.WithAttrs(attrs)}
 }
 
-func (h handler) WithGroup(name string) slog.Handler { return handler{h.Handler.WithGroup(name)} }
+func (h handler) WithGroup(name string) slog.Handler {
+	return handler{h.Handler.WithGroup(name), h.audit.WithGroup(name)}
+}
