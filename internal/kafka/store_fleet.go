@@ -34,8 +34,7 @@ func scanFleet(row db.Row) (k Kafka, err error) {
 }
 
 // ListFleet gives one page of the live instances of all organisations, hidden ones
-// among them. The filter's organisation is not looked at. What comes first tells
-// the total by itself if the page is not full.
+// among them. The filter's organisation is not looked at.
 func (s *Store) ListFleet(ctx context.Context, f Filter) (p FleetPage, err error) {
 	where := "deleted_at IS NULL"
 	if f.Where != "" {
@@ -46,24 +45,12 @@ func (s *Store) ListFleet(ctx context.Context, f Filter) (p FleetPage, err error
 	if err != nil {
 		return FleetPage{}, fmt.Errorf("listing all instances: %w", err)
 	}
-	p.Total = f.Offset + len(p.Rows)
-	if len(p.Rows) < f.Limit && (len(p.Rows) > 0 || f.Offset == 0) {
-		return p, nil
-	}
 	count := "SELECT count(*) FROM kafka_requests WHERE " + where
 	if f.Where == "" { // they are counted already
 		count = "SELECT coalesce(sum(instances), 0)::bigint FROM kafka_usage"
 	}
-	total, err := db.Collect(ctx, s.db, scanOne[int], count, f.Args...)
-	if err != nil {
-		return FleetPage{}, fmt.Errorf("counting all instances: %w", err)
-	}
-	// Rows may have gone between the two statements; the page that was read counts.
-	if len(p.Rows) == 0 {
-		p.Total = 0
-	}
-	p.Total = max(p.Total, total[0])
-	return p, nil
+	p.Total, err = s.total(ctx, f, len(p.Rows), count, f.Args...)
+	return p, err
 }
 
 // InFleet finds a live instance of any organisation.

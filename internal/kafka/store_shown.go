@@ -58,26 +58,30 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("listing instances: %w", err)
 	}
-	p.Total = f.Offset + len(p.Stamps)
-	if len(p.Stamps) < f.Limit && (len(p.Stamps) > 0 || f.Offset == 0) {
-		return p, nil
-	}
 	count := "SELECT count(*) FROM kafka_requests WHERE " + where
 	if f.Where == "" { // all live rows of the organisation are counted already; those that are hidden are few
-		count, args = `SELECT coalesce(sum(instances), 0) - (SELECT count(*) FROM kafka_requests
+		count, args = `SELECT coalesce(sum(instances), 0)::bigint - (SELECT count(*) FROM kafka_requests
 			WHERE status = 'reserving' AND organisation_id = ? AND deleted_at IS NULL)
 			FROM kafka_usage WHERE organisation_id = ?`, []any{f.OrganisationID, f.OrganisationID}
 	}
-	total, err := db.Collect(ctx, s.db, scanOne[int], count, args...)
+	p.Total, err = s.total(ctx, f, len(p.Stamps), count, args...)
+	return p, err
+}
+
+// total tells how many rows match, of which a page was read. A page that is not full
+// tells it by itself.
+func (s *Store) total(ctx context.Context, f Filter, have int, count string, args ...any) (int, error) {
+	if have < f.Limit && (have > 0 || f.Offset == 0) {
+		return f.Offset + have, nil
+	}
+	counted, err := db.Collect(ctx, s.db, scanOne[int], count, args...)
 	if err != nil {
-		return Page{}, fmt.Errorf("counting instances: %w", err)
+		return 0, fmt.Errorf("counting instances: %w", err)
 	}
-	// Rows may have gone between the two statements; the page that was read counts.
-	if len(p.Stamps) == 0 {
-		p.Total = 0
+	if have == 0 {
+		return counted[0], nil
 	}
-	p.Total = max(p.Total, total[0])
-	return p, nil
+	return max(f.Offset+have, counted[0]), nil // rows may have gone meanwhile; the page that was read counts
 }
 
 // shown are the rows that customers may see: a row in reserving is no order yet.
