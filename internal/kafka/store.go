@@ -16,7 +16,10 @@ import (
 
 // Store reads instances. Writes go through the functions of store_write.go,
 // inside a transaction that the caller holds.
-type Store struct{ db *db.DB }
+type Store struct {
+	db    *db.DB
+	sizes snapshots
+}
 
 // NewStore makes a store on the database.
 func NewStore(d *db.DB) *Store { return &Store{db: d} }

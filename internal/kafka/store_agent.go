@@ -64,14 +64,13 @@ const desiredColumns = "xmin, id, version, name, namespace, status, placement_id
 
 // Desired gives those of the instances that the cluster's agent has to run or remove.
 func (s *Store) Desired(ctx context.Context, clusterID string, ids []ID) ([]Stamped, error) {
-	sizes := &snapshots{}
-	rows, err := db.Collect(ctx, s.db, func(row db.Row) (s Stamped, err error) {
+	rows, err := db.Collect(ctx, s.db, func(row db.Row) (one Stamped, err error) {
 		var size []byte
-		k := &s.Kafka
-		err = row.Scan(&s.Stamp.Write, &k.ID, &k.Version, &k.Name, &k.Namespace, &k.Status, &k.PlacementID, &k.InstanceType, &k.QuotaConsumed, &size,
+		k := &one.Kafka
+		err = row.Scan(&one.Stamp.Write, &k.ID, &k.Version, &k.Name, &k.Namespace, &k.Status, &k.PlacementID, &k.InstanceType, &k.QuotaConsumed, &size,
 			&k.MaxDataRetentionSize, &k.Owner, &k.OrganisationID, &k.BootstrapServerHost, &k.DesiredKafkaVersion, &k.DesiredStrimziVersion,
 			&k.DesiredKafkaIBPVersion, &k.ReauthenticationEnabled, &k.CanaryServiceAccountClientID, &k.CanaryServiceAccountClientSecret)
-		return s.with(size, sizes, err)
+		return one.with(size, &s.sizes, err)
 	}, "SELECT "+desiredColumns+" FROM kafka_requests WHERE id = ANY(?) AND "+desiredWhere, ids, clusterID)
 	if err != nil {
 		return nil, fmt.Errorf("reading a cluster's instances: %w", err)

@@ -1,10 +1,10 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
@@ -49,7 +49,7 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 			"SELECT id, version, xmin FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
 	} else {
 		where += " AND " + f.Where
-		p.Rows, err = db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+		p.Rows, err = db.Collect(ctx, s.db, scanPublic(&s.sizes),
 			"SELECT "+publicColumns+" FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
 		for _, row := range p.Rows {
 			p.Stamps = append(p.Stamps, row.Stamp)
@@ -109,7 +109,7 @@ func scanPublic(sizes *snapshots) func(db.Row) (Stamped, error) {
 
 // Shown gives those of the instances that are the organisation's, with the columns of a customer's reply.
 func (s *Store) Shown(ctx context.Context, organisationID string, ids []ID) ([]Stamped, error) {
-	rows, err := db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+	rows, err := db.Collect(ctx, s.db, scanPublic(&s.sizes),
 		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ANY(?) AND organisation_id = ?", ids, organisationID)
 	if err != nil {
 		return nil, fmt.Errorf("reading listed instances: %w", err)
@@ -119,7 +119,7 @@ func (s *Store) Shown(ctx context.Context, organisationID string, ids []ID) ([]S
 
 // InOrganisation finds a live instance of an organisation, with the columns of a customer's reply.
 func (s *Store) InOrganisation(ctx context.Context, organisationID string, id ID) (Kafka, error) {
-	rows, err := db.Collect(ctx, s.db, scanPublic(&snapshots{}),
+	rows, err := db.Collect(ctx, s.db, scanPublic(&s.sizes),
 		"SELECT "+publicColumns+" FROM kafka_requests WHERE id = ? AND organisation_id = ? AND "+shown, id, organisationID)
 	if err != nil {
 		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
@@ -163,20 +163,32 @@ func (s Stamped) with(size []byte, sizes *snapshots, err error) (Stamped, error)
 	return s, err
 }
 
-// snapshots reads size snapshots. Rows that follow each other mostly have the same.
+// snapshots keeps what size snapshots were read as. There are as many as the
+// configuration has had sizes, which change rarely.
 type snapshots struct {
-	raw  []byte
-	last SizeSnapshot
+	mu    sync.RWMutex
+	known map[string]SizeSnapshot
 }
 
+// maxSnapshots bounds what is kept, should somebody write others by hand.
+const maxSnapshots = 512
+
 func (s *snapshots) read(raw []byte) (SizeSnapshot, error) {
-	if s.raw != nil && bytes.Equal(s.raw, raw) {
-		return s.last, nil
+	s.mu.RLock()
+	known, found := s.known[string(raw)]
+	s.mu.RUnlock()
+	if found {
+		return known, nil
 	}
 	var fresh SizeSnapshot
 	if err := fresh.Scan(raw); err != nil {
 		return fresh, err
 	}
-	s.raw, s.last = bytes.Clone(raw), fresh
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxSnapshots {
+		s.known = map[string]SizeSnapshot{}
+	}
+	s.known[string(raw)] = fresh
 	return fresh, nil
 }

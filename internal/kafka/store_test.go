@@ -258,6 +258,23 @@ func TestUnitsCountWhatTheGrantSays(t *testing.T) {
 	}
 }
 
+func TestSnapshotsThatAreKeptAreNotMixedUp(t *testing.T) {
+	t.Parallel()
+	var kept snapshots
+	for range 2 {
+		for i := range maxSnapshots + 10 {
+			got, err := kept.read(fmt.Appendf(nil, `{"max_partitions": %d}`, i))
+			require.NoError(t, err)
+			require.Equal(t, SizeSnapshot{MaxPartitions: i}, got)
+		}
+	}
+	require.LessOrEqual(t, len(kept.known), maxSnapshots)
+	_, err := kept.read([]byte("{"))
+	require.Error(t, err)
+	_, err = kept.read([]byte("{"))
+	require.Error(t, err, "what cannot be read is not kept")
+}
+
 func TestPostponeIsNotAChange(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
