@@ -127,7 +127,11 @@ func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !aborted {
 		out.finish()
 	}
-	c.observe(r, seen, out, aborted, time.Since(started))
+	elapsed := time.Since(started)
+	if !aborted && out.Header().Get("Content-Length") != "" {
+		_ = http.NewResponseController(w).Flush() // it is whole: the caller need not wait for the log
+	}
+	c.observe(r, seen, out, aborted, elapsed)
 	if aborted {
 		// net/http takes this as the wish to cut the connection without a word.
 		panic(http.ErrAbortHandler)
