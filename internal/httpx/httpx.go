@@ -127,11 +127,7 @@ func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !aborted {
 		out.finish()
 	}
-	elapsed := time.Since(started)
-	if !aborted && out.Header().Get("Content-Length") != "" {
-		_ = http.NewResponseController(w).Flush() // it is whole: the caller need not wait for the log
-	}
-	c.observe(r, seen, out, aborted, elapsed)
+	c.observe(r, seen, out, aborted, time.Since(started))
 	if aborted {
 		// net/http takes this as the wish to cut the connection without a word.
 		panic(http.ErrAbortHandler)
@@ -172,12 +168,15 @@ func (c *chain) observe(r *http.Request, seen *call, out *reply, aborted bool, e
 	}
 	method := boundedMethod(r.Method)
 	c.Metrics.observe(method, seen.route.label, status, elapsed)
+	if c.Audit != nil && seen.caller != nil { // before its reply: who dies in between leaves no gap
+		c.Audit(seen.caller, Done{Method: method, Path: r.URL.Path, Template: seen.route.template, Status: status, Elapsed: elapsed})
+	}
+	if !aborted && out.Header().Get("Content-Length") != "" {
+		_ = http.NewResponseController(out.ResponseWriter).Flush() // it is whole: the caller need not wait for the log
+	}
 	c.Logger.InfoContext(r.Context(), "request served",
 		"action", c.Actions[method+" "+seen.route.template], "method", method, "path", seen.route.label, "status", status,
 		"elapsed", elapsed.String(), "user", seen.user, "org", seen.org)
-	if c.Audit != nil && seen.caller != nil {
-		c.Audit(seen.caller, Done{Method: method, Path: r.URL.Path, Template: seen.route.template, Status: status, Elapsed: elapsed})
-	}
 }
 
 // stripSlash takes one slash off the end of the path.

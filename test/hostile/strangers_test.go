@@ -3,6 +3,7 @@ package hostile
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,20 +78,22 @@ func (s scene) questions() []string {
 	return paths
 }
 
-// readLogOf looks at the lines that the log has for some requests.
+// readLogOf looks at the lines that the log has for some requests. A line is written
+// when its reply is on its way.
 func (s scene) readLogOf(t *testing.T, operations []string) {
 	t.Helper()
-	lines := 0
-	for _, line := range strings.Split(s.Log(), "\n") {
-		if !slices.ContainsFunc(operations, func(id string) bool { return strings.Contains(line, id) }) {
-			continue
-		}
-		lines++
+	var lines []string
+	s.Until("a line for each request", func() (bool, string) {
+		lines = slices.DeleteFunc(strings.Split(s.Log(), "\n"), func(line string) bool {
+			return !slices.ContainsFunc(operations, func(id string) bool { return strings.Contains(line, id) })
+		})
+		return len(lines) >= len(operations), strconv.Itoa(len(lines))
+	})
+	for _, line := range lines {
 		for _, secret := range []string{s.objects["account"].existing, "account-alice"} {
 			assert.NotContains(t, line, secret)
 		}
 	}
-	require.GreaterOrEqual(t, lines, len(operations), "each request has a line")
 }
 
 // What a stranger may not know is not told by the time of the answer either. The
