@@ -13,7 +13,7 @@ import (
 // What administrators may search and sort by. All rows are theirs to see, so a
 // column needs no condition here; a search knows every text that is shown to them.
 var fleetLanguage = search.Language{
-	Failure: language.Failure, Default: language.Default, Tie: language.Tie,
+	Failure: language.Failure, Default: language.Default, Unique: []string{"id"},
 	Columns: map[string]string{
 		"id": "id", "region": "region", "name": "name", "cloud_provider": "cloud_provider", "status": "status", "owner": "owner",
 		"owner_account_id": "owner_account_id", "organisation_id": "organisation_id", "instance_type": "instance_type", "size_id": "size_id",

@@ -16,7 +16,8 @@ type Query struct {
 // What customers may search and sort by. The cluster of an instance is shown,
 // and so can be searched, only where it is the customer's own.
 var language = search.Language{
-	Failure: "unable to list kafka requests", Default: "name ASC", Tie: "id",
+	Failure: "unable to list kafka requests", Default: "name ASC",
+	Unique: []string{"id", "name"}, // no two live instances of an organisation have the same name
 	Columns: map[string]string{
 		"region": "region", "name": "name", "cloud_provider": "cloud_provider", "status": "status", "owner": "owner",
 		"instance_type": "instance_type",

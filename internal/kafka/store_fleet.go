@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/db"
 )
@@ -40,8 +39,8 @@ func (s *Store) ListFleet(ctx context.Context, f Filter) (p FleetPage, err error
 	if f.Where != "" {
 		where += " AND " + f.Where
 	}
-	p.Rows, err = db.Collect(ctx, s.db, scanFleet, "SELECT "+fleetColumns+" FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?",
-		append(slices.Clone(f.Args), f.Limit, f.Offset)...)
+	window, args := f.window(f.Args)
+	p.Rows, err = db.Collect(ctx, s.db, scanFleet, "SELECT "+fleetColumns+" FROM kafka_requests WHERE "+where+window, args...)
 	if err != nil {
 		return FleetPage{}, fmt.Errorf("listing all instances: %w", err)
 	}

@@ -43,14 +43,16 @@ type Page struct {
 // search mostly finds few rows, for which a second statement would cost more.
 func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	where, args := "organisation_id = ? AND "+shown, append([]any{f.OrganisationID}, f.Args...)
-	window := append(slices.Clone(args), f.Limit, f.Offset)
+	if f.Where != "" {
+		where += " AND " + f.Where
+	}
+	window, windowed := f.window(args)
 	if f.Where == "" {
 		p.Stamps, err = db.Collect(ctx, s.db, scanStamp,
-			"SELECT id, version, xmin FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
+			"SELECT id, version, xmin FROM kafka_requests WHERE "+where+window, windowed...)
 	} else {
-		where += " AND " + f.Where
 		p.Rows, err = db.Collect(ctx, s.db, scanPublic(&s.sizes),
-			"SELECT "+publicColumns+" FROM kafka_requests WHERE "+where+" ORDER BY "+f.Order+" LIMIT ? OFFSET ?", window...)
+			"SELECT "+publicColumns+" FROM kafka_requests WHERE "+where+window, windowed...)
 		for _, row := range p.Rows {
 			p.Stamps = append(p.Stamps, row.Stamp)
 		}
@@ -66,6 +68,17 @@ func (s *Store) List(ctx context.Context, f Filter) (p Page, err error) {
 	}
 	p.Total, err = s.total(ctx, f, len(p.Stamps), count, args...)
 	return p, err
+}
+
+// window is the end of a page's statement, with all its arguments. A first page has no
+// offset: PostgreSQL takes one that it does not know for a long way, and would rather
+// plan each such statement anew.
+func (f Filter) window(args []any) (string, []any) {
+	sql, args := " ORDER BY "+f.Order+" LIMIT ?", append(slices.Clone(args), f.Limit)
+	if f.Offset > 0 {
+		sql, args = sql+" OFFSET ?", append(args, f.Offset)
+	}
+	return sql, args
 }
 
 // total tells how many rows match, of which a page was read. A page that is not full
@@ -98,7 +111,7 @@ func scanPublic(sizes *snapshots) func(db.Row) (Stamped, error) {
 	return func(row db.Row) (s Stamped, err error) {
 		var size []byte
 		k := &s.Kafka
-		err = row.Scan(&s.Stamp.Write, &k.ID, &k.CreatedAt, &k.UpdatedAt, &k.Version, &k.Name, &k.Status, &k.CloudProvider, &k.Region, &k.MultiAZ,
+		err = row.Scan(&s.Stamp.Write, (*string)(&k.ID), &k.CreatedAt, &k.UpdatedAt, &k.Version, &k.Name, (*string)(&k.Status), &k.CloudProvider, &k.Region, &k.MultiAZ,
 			&k.ClusterID, &k.Owner, &k.OwnerAccountID, &k.OrganisationID, &k.InstanceType, &k.SizeID, &size, &k.ActualKafkaBillingModel,
 			&k.DesiredKafkaBillingModel, &k.BillingCloudAccountID, &k.Marketplace, &k.PromotionStatus, &k.PromotionDetails, &k.ExpiresAt,
 			&k.MaxDataRetentionSize, &k.ReauthenticationEnabled, &k.BootstrapServerHost, &k.AdminAPIServerURL, &k.ActualKafkaVersion,

@@ -3,6 +3,7 @@ package search
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -10,12 +11,12 @@ import (
 )
 
 // ParseOrder reads an orderBy text, a list of "column [asc|desc]", and gives the
-// text of an ORDER BY. The tie-breaker is always its last term, because rows
-// that compare equal could else change places between two pages. Errors are of
-// the catalogue (Malformed).
+// text of an ORDER BY. Its last term is one of a unique column, because rows that
+// compare equal could else change places between two pages. Errors are of the
+// catalogue (Malformed).
 func (l Language) ParseOrder(text string) (string, error) {
 	if text == "" {
-		return l.withTie([]string{l.Default}), nil
+		return l.decided([]string{l.Default}), nil
 	}
 	if len(text) > maxLength || !utf8.ValidString(text) {
 		return "", l.refuse(apierr.Malformed, errors.New("the orderBy text is too long or not valid UTF-8"))
@@ -28,7 +29,7 @@ func (l Language) ParseOrder(text string) (string, error) {
 		}
 		terms = append(terms, term)
 	}
-	return l.withTie(terms), nil
+	return l.decided(terms), nil
 }
 
 func (l Language) orderTerm(element string) (string, error) {
@@ -51,6 +52,13 @@ func (l Language) orderTerm(element string) (string, error) {
 	}
 }
 
-func (l Language) withTie(terms []string) string {
-	return strings.Join(append(terms, l.Tie+" ASC"), ", ")
+// decided ends the order at its first unique column, or adds one. A term behind a
+// unique column changes nothing, but PostgreSQL would sort for it.
+func (l Language) decided(terms []string) string {
+	for i, term := range terms {
+		if column, _, _ := strings.Cut(term, " "); slices.Contains(l.Unique, column) {
+			return strings.Join(terms[:i+1], ", ")
+		}
+	}
+	return strings.Join(append(terms, l.Unique[0]+" ASC"), ", ")
 }

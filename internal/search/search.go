@@ -32,7 +32,7 @@ type Language struct {
 	Columns map[string]string // lower-case wire name → SQL expression of type text
 	Order   map[string]string // lower-case wire name → SQL expression
 	Default string            // SQL order when the client asks for none
-	Tie     string            // SQL column that is unique, which makes pages stable
+	Unique  []string          // SQL columns in which no two rows of a list are equal; the first makes pages stable
 }
 
 // Filter is a parsed search. The zero Filter lets every row pass.
