@@ -102,7 +102,8 @@ func (v *verifier) verify(ctx context.Context, raw string) (caller, error) {
 // still tells whether a token that was good is so yet: its issuer may have withdrawn the key.
 func (v *verifier) still(known caller, now time.Time) bool {
 	key := v.issuers[known.Issuer].known(known.kid)
-	return key != nil && key.Equal(known.key) && float64(now.UnixMicro())/1e6 < known.expires
+	same := key != nil && (key == known.key || key.Equal(known.key)) // a new download of the same keys makes new pointers
+	return same && float64(now.UnixMicro())/1e6 < known.expires
 }
 
 // key chooses the key that must have signed a token: by the issuer that the token

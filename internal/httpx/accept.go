@@ -11,6 +11,9 @@ import (
 // a refusal would have a body too.
 func prefersGzip(r *http.Request) bool {
 	header := strings.Join(r.Header.Values("Accept-Encoding"), ",")
+	if header == "" {
+		return false
+	}
 	wish, named := weigh(header, "gzip")
 	if !named {
 		wish, named = weigh(header, "x-gzip") // an older name of the same
