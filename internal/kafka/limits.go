@@ -43,11 +43,12 @@ func (l *limits) openings() (openings []db.Opening) {
 	if developer {
 		openings = append(openings, usageOf(Counted{InstanceType: k.InstanceType, OrganisationID: k.OrganisationID, Owner: k.Owner}, &l.ofOwner))
 	}
-	if byOwner {
-		openings = append(openings, usageOf(Counted{InstanceType: grant.InstanceType, BillingModel: grant.BillingModel, Owner: k.Owner}, &l.ofGrant))
-	}
-	if byOrganisation {
-		openings = append(openings, usageOf(Counted{InstanceType: grant.InstanceType, BillingModel: grant.BillingModel, OrganisationID: k.OrganisationID}, &l.ofGrant))
+	if counted {
+		granted := Counted{InstanceType: grant.InstanceType, BillingModel: grant.BillingModel, Owner: k.Owner}
+		if byOrganisation {
+			granted.Owner, granted.OrganisationID = "", k.OrganisationID
+		}
+		openings = append(openings, usageOf(granted, &l.ofGrant))
 	}
 	return openings
 }

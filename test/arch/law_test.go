@@ -104,7 +104,7 @@ func law() []room {
 			packages(xid), "the only place from which loops call upstreams"},
 
 		{"accounts upstream", packages("internal/upstream/ams"), packages("internal/upstream/ocm"),
-			packages("github.com/openshift-online/ocm-sdk-go", lru), "the same SDK, gateway and login as the cluster service: the connection is ocm's"},
+			packages("github.com/openshift-online/ocm-sdk-go", lru, errgroup), "the same SDK, gateway and login as the cluster service: the connection is ocm's"},
 		{"upstreams", packages("internal/upstream/*"), packages("internal/configfile", "internal/crash", "internal/log"),
 			packages("github.com/Nerzal/gocloak/v13", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/openshift-online/ocm-sdk-go", pflag,
 				prom, expfmt, "golang.org/x/oauth2"),

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
@@ -81,27 +82,14 @@ func (n *numbers) look(externalIDs []string) (known map[string]string, missing [
 }
 
 // askNumbers asks for many organisations at a time, some searches beside each other.
+// The error is the first; it stops no other search.
 func (c *Client) askNumbers(ctx context.Context, externalIDs []string) error {
-	var asking sync.WaitGroup
-	var lock sync.Mutex
-	var problem error // the first
-	places := make(chan struct{}, callsAtATime)
-	for begin := 0; begin < len(externalIDs); begin += organisationsPerCall {
-		some := externalIDs[begin:min(begin+organisationsPerCall, len(externalIDs))]
-		places <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-places }()
-			if err := c.searchNumbers(ctx, some); err != nil {
-				lock.Lock()
-				defer lock.Unlock()
-				if problem == nil {
-					problem = err
-				}
-			}
-		})
+	var asking errgroup.Group
+	asking.SetLimit(callsAtATime)
+	for some := range slices.Chunk(externalIDs, organisationsPerCall) {
+		asking.Go(func() error { return c.searchNumbers(ctx, some) })
 	}
-	asking.Wait()
-	return problem
+	return asking.Wait()
 }
 
 func (c *Client) searchNumbers(ctx context.Context, externalIDs []string) error {
