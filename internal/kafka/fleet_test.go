@@ -106,6 +106,19 @@ func TestAllColumnsOfTheFleetsLanguageExist(t *testing.T) {
 	}
 }
 
+// A name says which instance within an organisation only.
+func TestOnlyCustomersPagesEndTheirOrderWithTheName(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "name", "name, created_at"} {
+		customers, err := language.ParseOrder(text)
+		require.NoError(t, err)
+		require.Equal(t, "name ASC", customers)
+		fleet, err := fleetLanguage.ParseOrder(text)
+		require.NoError(t, err)
+		require.True(t, strings.HasSuffix(fleet, ", id ASC"), fleet)
+	}
+}
+
 // What is read for administrators is what the row holds: no two columns are mixed up.
 func TestTheFleetIsReadColumnByColumn(t *testing.T) {
 	t.Parallel()
