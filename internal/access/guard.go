@@ -159,7 +159,7 @@ func (g *Guard) Authorize(r *http.Request, template string) (context.Context, er
 
 func (g *Guard) admitUser(who caller, rule Rule) error {
 	switch {
-	case !g.issuedFor(rule, who.Issuer), !meant(who.audiences, g.config.UserAudiences), who.OrgID == "", who.Username == "":
+	case !g.issuedFor(rule, who.Issuer), !g.meantForUs(who), who.OrgID == "", who.Username == "":
 		return unauthenticated("")
 	case g.Denied(who.Username):
 		return apierr.Newf(apierr.Forbidden, "User '%s' is not permitted to use the service", who.Username)
@@ -203,6 +203,12 @@ func (g *Guard) Denied(username string) bool { return g.denied.Get()[username] }
 // none there.
 func (g *Guard) issuedFor(rule Rule, issuer string) bool {
 	return issuer == g.config.TokenIssuer || rule.Audience == Reader && issuer == g.around.SSO.URL
+}
+
+// meantForUs tells whether the audiences of a token let a customer in. Those that are
+// wanted are of the customers' issuer; a realm of service accounts writes its own.
+func (g *Guard) meantForUs(who caller) bool {
+	return who.Issuer != g.config.TokenIssuer || meant(who.audiences, g.config.UserAudiences)
 }
 
 // askTerms remembers acceptance only: who has just accepted must not be refused

@@ -217,6 +217,22 @@ func TestAudiencesOfTokens(t *testing.T) {
 	}
 }
 
+// The realm of service accounts writes audiences of its own into their tokens, or none.
+func TestAudiencesOfCustomersDoNotLockServiceAccountsOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) { w.config.UserAudiences = []string{"fleet"} })
+	const federate = kafkas + "/{id}/metrics/federate"
+	for _, aud := range []any{nil, "account"} {
+		program := w.sso.token(with(w.agent("srvc-acct-1"), jwt.MapClaims{"preferred_username": "service-account-srvc-acct-1", "rh-org-id": "13640203", "aud": aud}))
+		_, err := w.call(http.MethodGet, federate, "k1", program)
+		require.NoError(t, err)
+		_, err = w.call(http.MethodGet, kafkas, "", program)
+		refused(t, err, apierr.Unauthenticated, "")
+		_, err = w.call(http.MethodGet, federate, "k1", w.users.token(with(w.alice(), jwt.MapClaims{"aud": aud})))
+		refused(t, err, apierr.Unauthenticated, "")
+	}
+}
+
 func TestListsFollowTheirFiles(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) {
