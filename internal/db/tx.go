@@ -82,6 +82,7 @@ func (t Tx) Notify(channel, payload string) {
 const (
 	uniqueViolation  = "23505"
 	lockNotAvailable = "55P03"
+	deadlockDetected = "40P01"
 )
 
 // IsUniqueViolation tells whether err says that a row would break the named
@@ -111,4 +112,11 @@ func IsRefused(err error) bool {
 func IsLockTimeout(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == lockNotAvailable
+}
+
+// IsDeadlock tells whether err says that transactions waited in a circle, and that
+// this one was given up for the others.
+func IsDeadlock(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == deadlockDetected
 }

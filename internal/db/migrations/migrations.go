@@ -162,7 +162,7 @@ func step(ctx context.Context, d *db.DB, list []migration, run func(*gormigrate.
 			break
 		}
 		err = tryStep(ctx, d, list, run)
-		if !db.IsLockTimeout(err) {
+		if !db.IsLockTimeout(err) && !db.IsDeadlock(err) {
 			return err
 		}
 	}

@@ -118,6 +118,32 @@ func TestMigrationWaitsForABusyTable(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+func TestMigrationThatWaitedInACircleIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx := within(t)
+	var migrating, writing errgroup.Group
+	require.NoError(t, d.Tx(ctx, func(gate db.Tx) error {
+		if err := gate.Lock("gate"); err != nil {
+			return err
+		}
+		migrating.Go(func() error {
+			return migrations.UpWith(ctx, d, "999901010000", `LOCK TABLE clusters IN SHARE MODE;
+				SELECT pg_advisory_xact_lock(hashtextextended('gate', 0)); LOCK TABLE clusters`)
+		})
+		waiting(ctx, t, d, 1)
+		writing.Go(func() error {
+			return d.Tx(ctx, func(tx db.Tx) error {
+				return tx.Gorm().Exec("SELECT count(*) FROM clusters; LOCK TABLE clusters IN ROW EXCLUSIVE MODE").Error
+			})
+		})
+		waiting(ctx, t, d, 2)
+		return nil
+	}))
+	require.NoError(t, writing.Wait())
+	require.NoError(t, migrating.Wait())
+}
+
 // The first databases were migrated before the baseline had all its indexes.
 func TestADatabaseOfTheFirstDaysGetsItsIndexes(t *testing.T) {
 	t.Parallel()

@@ -1,3 +1,7 @@
+-- All of the lock that the end needs is taken first. Who has read instances and goes on
+-- to write one would else wait for the triggers, and the indexes for him.
+LOCK TABLE kafka_requests IN ACCESS EXCLUSIVE MODE;
+
 -- What live instances use, by all that a limit may ask for. A row stands for many
 -- instances, so what a limit costs to count does not grow with the fleet.
 CREATE TABLE kafka_usage (

@@ -147,19 +147,22 @@ func TestSumsAreRightWhoeverIsFaster(t *testing.T) {
 	require.Equal(t, 3, sums(ctx, t, d))
 }
 
+// waiting waits until so many wait for a lock.
+func waiting(ctx context.Context, t *testing.T, d *db.DB, want int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var n int
+		err := d.Gorm(ctx).Raw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n).Error
+		return err == nil && n == want
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
 func TestOwnersThatSwapWaitInNoCircle(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
 	ctx := within(t)
 	exec(ctx, t, d, addInstance, "alice", "a1 a2")
 	exec(ctx, t, d, addInstance, "bob", "b1 b2")
-	waiting := func(want int) {
-		require.Eventually(t, func() bool {
-			var n int
-			err := d.Gorm(ctx).Raw("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n).Error
-			return err == nil && n == want
-		}, 10*time.Second, 5*time.Millisecond)
-	}
 	var swaps errgroup.Group
 	require.NoError(t, d.Tx(ctx, func(tx db.Tx) error {
 		if err := tx.Gorm().Exec("SELECT FROM kafka_usage WHERE owner = 'alice' FOR UPDATE").Error; err != nil {
@@ -169,7 +172,7 @@ func TestOwnersThatSwapWaitInNoCircle(t *testing.T) {
 			"UPDATE kafka_requests SET owner = 'bob' WHERE id = 'a1'", "UPDATE kafka_requests SET owner = 'alice' WHERE id = 'b1'",
 		} {
 			swaps.Go(func() error { return d.Gorm(ctx).Exec(statement).Error })
-			waiting(i + 1)
+			waiting(ctx, t, d, i+1)
 		}
 		return nil
 	}))
@@ -193,6 +196,25 @@ func TestWhatWasThereBeforeIsCounted(t *testing.T) {
 	exec(ctx, t, d, "ALTER TABLE kafka_requests ENABLE TRIGGER USER")
 	exec(ctx, t, d, "SELECT kafka_usage_recount()")
 	require.Equal(t, 3, sums(ctx, t, d))
+}
+
+// An order of the version before reads what there is and then writes, while the sums come.
+func TestAnOrderUnderWayAndTheSumsWaitInNoCircle(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx := within(t)
+	require.NoError(t, migrations.RollbackLast(ctx, d))
+	var migrating errgroup.Group
+	require.NoError(t, d.Tx(ctx, func(tx db.Tx) error {
+		if err := tx.Gorm().Exec("SELECT sum(capacity_consumed) FROM kafka_requests").Error; err != nil {
+			return err
+		}
+		migrating.Go(func() error { return migrations.Up(ctx, d) })
+		waiting(ctx, t, d, 1)
+		return tx.Gorm().Exec(addInstance, "alice", "a").Error
+	}))
+	require.NoError(t, migrating.Wait())
+	require.Equal(t, 1, sums(ctx, t, d))
 }
 
 // A tool that restores a dump has no search path.
