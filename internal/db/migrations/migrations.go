@@ -30,6 +30,7 @@ func all() []migration {
 		callsUnderWay(),
 		indexesOfTheFirstDays(),
 		usage(),
+		recount(),
 	}
 }
 

@@ -150,7 +150,7 @@ func TestADatabaseOfTheFirstDaysGetsItsIndexes(t *testing.T) {
 	d := postgres.Database(t)
 	ctx := within(t)
 	want := schema(t, d)
-	require.NoError(t, migrations.RollbackLast(ctx, d))
+	beforeTheSums(ctx, t, d)
 	require.NoError(t, d.Gorm(ctx).Exec(`
 		DROP INDEX kafka_requests_deleted, kafka_requests_units, kafka_requests_status_count, kafka_events_age, external_resources_gone;
 		CREATE INDEX external_resources_doubted ON external_resources (updated_at) WHERE state = 'gone' AND last_error <> '';

@@ -105,6 +105,8 @@ END $$;
 FUNCTION kafka_usage_recount $$
 BEGIN
     LOCK TABLE kafka_requests IN SHARE ROW EXCLUSIVE MODE;
+    SET CONSTRAINTS kafka_usage_insert, kafka_usage_update, kafka_usage_delete IMMEDIATE;
+    SET CONSTRAINTS kafka_usage_insert, kafka_usage_update, kafka_usage_delete DEFERRED;
     DELETE FROM kafka_usage;
     INSERT INTO kafka_usage SELECT organisation_id, instance_type, owner, cloud_provider, region,
         actual_kafka_billing_model, desired_kafka_billing_model, count(*), sum(capacity_consumed)

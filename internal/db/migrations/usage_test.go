@@ -43,6 +43,15 @@ func sums(ctx context.Context, t *testing.T, d *db.DB) (rows int) {
 	return rows
 }
 
+// beforeTheSums rolls back what keeps sums, and what came after it.
+func beforeTheSums(ctx context.Context, t *testing.T, d *db.DB) {
+	t.Helper()
+	for there := true; there; {
+		require.NoError(t, migrations.RollbackLast(ctx, d))
+		require.NoError(t, d.Gorm(ctx).Raw("SELECT to_regclass('kafka_usage') IS NOT NULL").Scan(&there).Error)
+	}
+}
+
 func TestSumsFollowWhateverWrites(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
@@ -184,7 +193,7 @@ func TestWhatWasThereBeforeIsCounted(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
 	ctx := within(t)
-	require.NoError(t, migrations.RollbackLast(ctx, d))
+	beforeTheSums(ctx, t, d)
 	exec(ctx, t, d, addInstance, "alice", "a b")
 	exec(ctx, t, d, addInstance, "bob", "c")
 	exec(ctx, t, d, "UPDATE kafka_requests SET deleted_at = now() WHERE id = 'b'")
@@ -203,7 +212,7 @@ func TestAnOrderUnderWayAndTheSumsWaitInNoCircle(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
 	ctx := within(t)
-	require.NoError(t, migrations.RollbackLast(ctx, d))
+	beforeTheSums(ctx, t, d)
 	var migrating errgroup.Group
 	require.NoError(t, d.Tx(ctx, func(tx db.Tx) error {
 		if err := tx.Gorm().Exec("SELECT sum(capacity_consumed) FROM kafka_requests").Error; err != nil {
@@ -215,6 +224,25 @@ func TestAnOrderUnderWayAndTheSumsWaitInNoCircle(t *testing.T) {
 	}))
 	require.NoError(t, migrating.Wait())
 	require.Equal(t, 1, sums(ctx, t, d))
+}
+
+func TestWhoWritesAndCountsAnewCountsOnce(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	ctx := within(t)
+	exec(ctx, t, d, addInstance, "alice", "a b c")
+	require.NoError(t, d.Tx(ctx, func(tx db.Tx) error {
+		for _, statement := range []string{
+			"UPDATE kafka_requests SET owner = 'bob' WHERE id = 'a'", "DELETE FROM kafka_requests WHERE id = 'b'",
+			"SELECT kafka_usage_recount()", "UPDATE kafka_requests SET owner = 'carol' WHERE id = 'c'",
+		} {
+			if err := tx.Gorm().Exec(statement).Error; err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.Equal(t, 2, sums(ctx, t, d))
 }
 
 // A tool that restores a dump has no search path.
