@@ -6,17 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 )
 
-const (
-	replyLimit = 30 * time.Second // for one reply; one that takes longer is an error
-	dialLimit  = 5 * time.Second
-)
+const replyLimit = 30 * time.Second // for one reply; one that takes longer is an error
 
 // load is a closed loop: each connection sends a request when it has the reply to
 // the one before. It speaks HTTP by hand, since what a client library costs would
@@ -90,7 +86,7 @@ func (l load) run(ctx context.Context) (outcome, error) {
 // line is one connection with what it met.
 type line struct {
 	index  int
-	conn   net.Conn
+	conn   *socket
 	reader *bufio.Reader
 	took   []time.Duration
 	errors int
@@ -99,8 +95,7 @@ type line struct {
 }
 
 func (l load) dial(ctx context.Context, index int) (*line, error) {
-	dialer := net.Dialer{Timeout: dialLimit}
-	conn, err := dialer.DialContext(ctx, "tcp", l.address)
+	conn, err := connect(ctx, l.address, l.connections <= 1)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", l.address, err)
 	}
@@ -114,7 +109,7 @@ func (c *line) work(ctx context.Context, l load, end time.Time) {
 		began := time.Now()
 		err := c.exchange(buffer, l.wants)
 		if err == nil {
-			c.took = append(c.took, time.Since(began))
+			c.took = append(c.took, c.conn.arrived.Sub(began))
 			continue
 		}
 		c.errors++
@@ -142,7 +137,7 @@ type wrongStatus struct {
 func (w wrongStatus) Error() string { return fmt.Sprintf("status %d: %s", w.status, w.body) }
 
 func (c *line) exchange(request []byte, wants int) error {
-	if err := c.conn.SetDeadline(time.Now().Add(replyLimit)); err != nil {
+	if err := c.conn.bound(); err != nil {
 		return err
 	}
 	if _, err := c.conn.Write(request); err != nil {
@@ -200,7 +195,7 @@ func one(ctx context.Context, address string, r request) (answer, error) {
 		return answer{}, err
 	}
 	defer c.conn.Close()
-	if err := c.conn.SetDeadline(time.Now().Add(replyLimit)); err != nil {
+	if err := c.conn.bound(); err != nil {
 		return answer{}, err
 	}
 	if _, err := c.conn.Write(r.append(nil)); err != nil {
