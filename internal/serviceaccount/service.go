@@ -29,18 +29,18 @@ type Service struct{ Deps }
 // NewService makes the use cases.
 func NewService(d Deps) *Service { return &Service{d} }
 
-// List gives a part of the organisation's accounts, the oldest first.
-func (s *Service) List(ctx context.Context, who access.Identity, offset, limit int) ([]Account, error) {
+// List gives a part of the organisation's accounts, the oldest first, and how many there are.
+func (s *Service) List(ctx context.Context, who access.Identity, offset, limit int) (part []Account, total int, err error) {
 	all, err := s.Provider.List(ctx, who.OrgID)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// The SSO's order is by random ids: a new account would appear on any page.
 	slices.SortFunc(all, func(a, b Account) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	first := min(offset, len(all))
-	return all[first:min(first+limit, len(all))], nil
+	return all[first:min(first+limit, len(all))], len(all), nil
 }
 
 // Find gives the accounts with a client id: one or none.

@@ -50,7 +50,7 @@ func TestLifeOfAnAccount(t *testing.T) {
 	shown := made
 	shown.Secret = ""
 	require.Equal(t, shown, read, "a later read says the same, without the secret")
-	listed, err := w.List(w.ctx, alice, 0, 10)
+	listed, _, err := w.List(w.ctx, alice, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []serviceaccount.Account{shown}, listed)
 	found, err := w.Find(w.ctx, alice, made.ClientID)
@@ -96,7 +96,7 @@ func TestRightsOfTenants(t *testing.T) {
 	w.create(t, mallory, "other")
 
 	for _, who := range []access.Identity{alice, bob, carol} {
-		listed, err := w.List(w.ctx, who, 0, 10)
+		listed, _, err := w.List(w.ctx, who, 0, 10)
 		require.NoError(t, err)
 		require.Len(t, listed, 1)
 		read, err := w.Get(w.ctx, who, account.ID)
@@ -148,15 +148,17 @@ func TestListIsPagedByAge(t *testing.T) {
 	}
 	var seen []string
 	for offset := 0; offset < 6; offset += 2 {
-		page, err := w.List(w.ctx, alice, offset, 2)
+		page, total, err := w.List(w.ctx, alice, offset, 2)
 		require.NoError(t, err)
+		require.Equal(t, len(names), total)
 		for _, a := range page {
 			seen = append(seen, a.Name)
 		}
 	}
 	require.Equal(t, names, seen)
-	page, err := w.List(w.ctx, alice, 500, 2)
+	page, total, err := w.List(w.ctx, alice, 500, 2)
 	require.NoError(t, err)
+	require.Equal(t, len(names), total)
 	require.Empty(t, page)
 }
 
@@ -172,7 +174,7 @@ func TestFailuresOfTheSSOHaveTheCodesOfTheOperation(t *testing.T) {
 	}
 	get := func() error { _, err := w.Get(w.ctx, alice, account.ID); return err }
 	find := func() error { _, err := w.Find(w.ctx, alice, account.ClientID); return err }
-	list := func() error { _, err := w.List(w.ctx, alice, 0, 10); return err }
+	list := func() error { _, _, err := w.List(w.ctx, alice, 0, 10); return err }
 	create := func() error {
 		_, err := w.Create(w.ctx, alice, serviceaccount.Request{Name: "x"})
 		return err

@@ -240,13 +240,16 @@ func TestPagesOfServiceAccounts(t *testing.T) {
 		for page, count := range map[string]int{"1": 90, "2": 90, "3": 25, "4": 0} {
 			list := listAccounts(alice, "page", page, "size", "90")
 			require.Len(t, list.Items, count, page)
+			require.Equal(t, []int32{90, 205}, []int32{list.Size, list.Total}, page)
 			for _, a := range list.Items {
 				require.False(t, seen[a.ID], "shown twice")
 				seen[a.ID] = true
 			}
 		}
 		require.Len(t, seen, len(wanted))
-		last := listAccounts(alice, "page", "205", "size", "1").Items[0]
+		end := listAccounts(alice, "page", "205", "size", "1") // a part that is full, and yet the last one
+		require.Equal(t, []int32{205, 1, 205}, []int32{end.Page, end.Size, end.Total})
+		last := end.Items[0]
 		require.Len(t, listAccounts(alice, "client_id", last.ClientID).Items, 1)
 		for id := range seen {
 			tool.call(t, http.MethodDelete, "/"+id, "")

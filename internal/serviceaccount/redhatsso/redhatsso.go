@@ -42,17 +42,29 @@ func (a *Accounts) of(ctx context.Context) redhatsso.Accounts {
 	return a.sso.As(access.TokenFrom(ctx))
 }
 
-// List gives a part of the accounts that the caller sees, in the SSO's order.
-func (a *Accounts) List(ctx context.Context, _ access.Identity, offset, limit int) ([]serviceaccount.Account, error) {
+// List gives a part of the accounts that the caller sees, in the SSO's order, and how
+// many there are. The SSO does not tell: unless the part ends the list, all of it is read.
+func (a *Accounts) List(ctx context.Context, _ access.Identity, offset, limit int) (part []serviceaccount.Account, total int, err error) {
 	found, err := a.of(ctx).List(ctx, offset, limit)
 	if err != nil {
-		return nil, coded(err, apierr.General)
+		return nil, 0, coded(err, apierr.General)
 	}
-	all := make([]serviceaccount.Account, 0, len(found))
+	part = make([]serviceaccount.Account, 0, len(found))
 	for _, one := range found {
-		all = append(all, accountOf(one))
+		part = append(part, accountOf(one))
 	}
-	return all, nil
+	total = offset + len(found)
+	if endsList := len(found) < limit && (len(found) > 0 || offset == 0); endsList {
+		return part, total, nil
+	}
+	all, err := a.of(ctx).Search(ctx, func(redhatsso.Account) bool { return true }, false)
+	if err != nil {
+		return nil, 0, coded(err, apierr.General)
+	}
+	if len(found) == 0 {
+		return part, len(all), nil
+	}
+	return part, max(total, len(all)), nil // some may have gone meanwhile; the part that was read counts
 }
 
 // Find gives the accounts with a client id: one or none. The SSO cannot be asked

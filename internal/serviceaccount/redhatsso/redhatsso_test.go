@@ -38,7 +38,7 @@ func open(t *testing.T, answer http.HandlerFunc) *accounts.Accounts {
 func operations(a *accounts.Accounts) map[string]func(context.Context) error {
 	who := access.Identity{}
 	return map[string]func(context.Context) error{
-		"list": func(ctx context.Context) error { _, err := a.List(ctx, who, 0, 10); return err },
+		"list": func(ctx context.Context) error { _, _, err := a.List(ctx, who, 0, 10); return err },
 		"find": func(ctx context.Context) error { _, err := a.Find(ctx, who, "any"); return err },
 		"get":  func(ctx context.Context) error { _, err := a.Get(ctx, who, id); return err },
 		"create": func(ctx context.Context) error {

@@ -29,7 +29,7 @@ type SSO struct {
 // Accounts is the use cases. Where the fleet manager keeps the accounts they are
 // those of serviceaccount.Service, where the SSO does they are an adapter's.
 type Accounts interface {
-	List(ctx context.Context, who access.Identity, offset, limit int) ([]serviceaccount.Account, error)
+	List(ctx context.Context, who access.Identity, offset, limit int) (part []serviceaccount.Account, total int, err error)
 	Find(ctx context.Context, who access.Identity, clientID string) ([]serviceaccount.Account, error)
 	Get(ctx context.Context, who access.Identity, id string) (serviceaccount.Account, error)
 	Create(ctx context.Context, who access.Identity, r serviceaccount.Request) (serviceaccount.Account, error)
@@ -54,33 +54,37 @@ func New(service Accounts, pageSize int, sso SSO) *Public {
 func (p *Public) GetServiceAccounts(
 	ctx context.Context, r public.GetServiceAccountsRequestObject,
 ) (public.GetServiceAccountsResponseObject, error) {
-	accounts, err := p.list(ctx, r.Params)
+	list, accounts, total, err := p.list(ctx, r.Params)
 	if err != nil {
 		return nil, err
 	}
 	out := public.GetServiceAccounts200JSONResponse{
 		Kind: "ServiceAccountList", Items: make([]public.ServiceAccountListItem, 0, len(accounts)),
 	}
+	out.Page, out.Size, out.Total = list.Echo(int64(total))
 	for _, a := range accounts {
 		out.Items = append(out.Items, toListItem(a))
 	}
 	return out, nil
 }
 
-func (p *Public) list(ctx context.Context, params public.GetServiceAccountsParams) ([]serviceaccount.Account, error) {
+func (p *Public) list(
+	ctx context.Context, params public.GetServiceAccountsParams,
+) (list httpx.List, accounts []serviceaccount.Account, total int, err error) {
 	who := access.From(ctx)
-	if params.ClientID != nil {
-		return p.service.Find(ctx, who, *params.ClientID)
+	if params.ClientID != nil { // the page of an id is not asked for
+		accounts, err = p.service.Find(ctx, who, *params.ClientID)
+		return httpx.List{Page: 1, Size: len(accounts)}, accounts, len(accounts), err
 	}
 	size := params.Size
 	if size == "" || size == "0" { // here, unlike elsewhere, clients send 0 for the default
 		size = strconv.Itoa(p.pageSize)
 	}
-	list, err := httpx.ParseList("unable to list service accounts", params.Page, size)
-	if err != nil {
-		return nil, err
+	if list, err = httpx.ParseList("unable to list service accounts", params.Page, size); err != nil {
+		return list, nil, 0, err
 	}
-	return p.service.List(ctx, who, list.Offset, list.Size)
+	accounts, total, err = p.service.List(ctx, who, list.Offset, list.Size)
+	return list, accounts, total, err
 }
 
 // CreateServiceAccount answers POST /service_accounts.

@@ -110,23 +110,23 @@ func fault(number, reason string) string {
 func TestGoldenBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	list := func(items ...string) string {
-		return `{"items":[` + strings.Join(items, ",") + `],"kind":"ServiceAccountList"}`
+	list := func(page, size, total string, items ...string) string {
+		return `{"items":[` + strings.Join(items, ",") + `],"kind":"ServiceAccountList","page":` + page + `,"size":` + size + `,"total":` + total + `}`
 	}
 	for _, c := range []struct {
 		target string
 		status int
 		want   string
 	}{
-		{path, 200, list(itemA, itemB)},
-		{path + "?page=1&size=1000", 200, list(itemA, itemB)},
-		{path + "?page=0&size=0", 200, list(itemA, itemB)},
-		{path + "?page=2&size=1", 200, list(itemB)},
-		{path + "?page=3&size=1", 200, list()},
-		{path + "?size=-1", 200, list(itemA, itemB)},
+		{path, 200, list("1", "2", "2", itemA, itemB)},
+		{path + "?page=1&size=1000", 200, list("1", "2", "2", itemA, itemB)},
+		{path + "?page=0&size=0", 200, list("0", "2", "2", itemA, itemB)},
+		{path + "?page=2&size=1", 200, list("2", "1", "2", itemB)},
+		{path + "?page=3&size=1", 200, list("3", "1", "2")},
+		{path + "?size=-1", 200, list("1", "2", "2", itemA, itemB)},
 		{path + "?page=one", 400, fault("17", "unable to list service accounts: page must be a number")},
-		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b6f", 200, list(itemB)},
-		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b60", 200, list()},
+		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b6f", 200, list("1", "1", "1", itemB)},
+		{path + "?client_id=srvc-acct-0c4aa1a5-9a35-4fd7-8a71-1c1f9c3d2b60", 200, list("1", "0", "0")},
 		{path + "?client_id=", 400, fault("33", "client_id is missing: at least 1 character is required")},
 		{path + "?client_id=" + strings.Repeat("x", 48), 400, fault("34", "client_id is too long: at most 47 bytes are allowed")},
 		{path + "/" + idA, 200, itemA},

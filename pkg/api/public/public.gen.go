@@ -395,6 +395,15 @@ type ServiceAccount struct {
 type ServiceAccountList struct {
 	Items []ServiceAccountListItem `json:"items"`
 	Kind  string                   `json:"kind"`
+
+	// Page The page that was asked for
+	Page int32 `json:"page"`
+
+	// Size The size of a page, or the total if that is smaller; 0 if there is nothing
+	Size int32 `json:"size"`
+
+	// Total How many items there are on all pages
+	Total int32 `json:"total"`
 }
 
 // ServiceAccountListItem defines model for ServiceAccountListItem.
