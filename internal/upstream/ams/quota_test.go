@@ -212,6 +212,33 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 	}
 }
 
+// A 404 of something else would hide units that stay reserved.
+func TestOnlyTheServiceTellsThatASubscriptionIsGone(t *testing.T) {
+	t.Parallel()
+	gone := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprint(w, gone)
+			return
+		}
+		_, _ = fmt.Fprint(w, `{"items":[]}`)
+	}))
+	t.Cleanup(server.Close)
+	client, err := ams.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second}, discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	for _, gone = range []string{``, `{}`, `{"kind":"Error","id":"404","code":"404","reason":"the gateway"}`} {
+		_, err := client.Release(t.Context(), "k1", "s1")
+		require.Error(t, err, gone)
+	}
+	gone = `{"kind":"Error","id":"7","code":"ACCT-MGMT-7","reason":"no such subscription"}`
+	existed, err := client.Release(t.Context(), "k1", "s1")
+	require.NoError(t, err)
+	require.False(t, existed)
+}
+
 // A page may be smaller than what was asked for: the total says when all is read.
 func TestQuotasAreReadToTheEnd(t *testing.T) {
 	t.Parallel()

@@ -147,7 +147,7 @@ func (c *Client) deleteSubscription(ctx context.Context, id string) (existed boo
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Subscriptions().Subscription(id).Delete().SendContext(ctx)
 	err = ocm.Check("deleting a subscription", answer, err)
-	if errors.Is(err, ocm.ErrNotFound) {
+	if errors.Is(err, ocm.ErrNotFound) && refuses(err) { // another's 404 would hide units that stay reserved
 		return false, nil
 	}
 	return err == nil, err

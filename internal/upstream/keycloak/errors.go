@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/Nerzal/gocloak/v13"
@@ -68,6 +69,8 @@ func kindOf(err error) error {
 		return nil
 	}
 	switch code := reply.Code; {
+	case code == http.StatusNotFound && !hasWord(reply):
+		return ErrUnavailable // of something on the way: it would hide a client that lives on
 	case code == http.StatusNotFound:
 		return ErrNotFound
 	case code == http.StatusConflict:
@@ -78,6 +81,12 @@ func kindOf(err error) error {
 		return ErrUnavailable
 	}
 	return nil
+}
+
+// hasWord tells whether a refusal has the server's own word, which a Keycloak always
+// gives. The SDK puts it behind the status line.
+func hasWord(reply *gocloak.APIError) bool {
+	return strings.Contains(reply.Message, ": ")
 }
 
 // refused says that the server did not accept the token, so nothing has happened.
