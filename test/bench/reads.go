@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	rounds = 2    // in which the floor and the fleet manager take turns
+	rounds = 6    // in which the floor and the fleet manager take turns; a shared machine changes its pace from second to second
 	many   = 1000 // connections
 )
 
