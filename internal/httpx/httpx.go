@@ -49,8 +49,9 @@ type Options struct {
 	// Who names the caller for the access log, from the context of Authorize.
 	Who func(ctx context.Context) (user, org string)
 
-	// Audit hears of every request for which Authorize was asked, with its context and
-	// when it is answered; may be nil.
+	// Audit hears of every request for which Authorize was asked, with its context,
+	// before anything of the reply leaves; once more if the connection is cut then. May
+	// be nil.
 	Audit func(ctx context.Context, done Done)
 
 	// Limits is how much one caller may ask for; nil bounds nobody. Caller names who a
@@ -121,6 +122,8 @@ func (c *chain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, seen := newCall(r.Context(), r, out)
 	r = stripSlash(r).WithContext(ctx)
 	out.Header().Set(OperationIDHeader, seen.id)
+	// Before the reply, however long it is: who dies in between leaves no gap.
+	out.leaves = func(status int) { c.audit(r, seen, status, time.Since(started)) }
 
 	defer out.room.repay()
 	aborted := c.guarded(out, r)
@@ -168,8 +171,8 @@ func (c *chain) observe(r *http.Request, seen *call, out *reply, aborted bool, e
 	}
 	method := boundedMethod(r.Method)
 	c.Metrics.observe(method, seen.route.label, status, elapsed)
-	if c.Audit != nil && seen.caller != nil { // before its reply: who dies in between leaves no gap
-		c.Audit(seen.caller, Done{Method: method, Path: r.URL.Path, Template: seen.route.template, Status: status, Elapsed: elapsed})
+	if aborted {
+		c.audit(r, seen, status, elapsed)
 	}
 	if !aborted && out.Header().Get("Content-Length") != "" {
 		_ = http.NewResponseController(out.ResponseWriter).Flush() // it is whole: the caller need not wait for the log
@@ -177,6 +180,13 @@ func (c *chain) observe(r *http.Request, seen *call, out *reply, aborted bool, e
 	c.Logger.InfoContext(r.Context(), "request served",
 		"action", c.Actions[method+" "+seen.route.template], "method", method, "path", seen.route.label, "status", status,
 		"elapsed", elapsed.String(), "user", seen.user, "org", seen.org)
+}
+
+// audit tells of a request whose caller was asked for.
+func (c *chain) audit(r *http.Request, seen *call, status int, elapsed time.Duration) {
+	if c.Audit != nil && seen.caller != nil {
+		c.Audit(seen.caller, Done{Method: boundedMethod(r.Method), Path: r.URL.Path, Template: seen.route.template, Status: status, Elapsed: elapsed})
+	}
 }
 
 // stripSlash takes one slash off the end of the path.

@@ -34,6 +34,7 @@ type reply struct {
 	http.ResponseWriter
 	status    int // 0: not chosen yet
 	committed bool
+	leaves    func(status int) // called before anything of the reply leaves; may be nil
 	takesGzip bool
 	zippers   *zippers
 	zip       *gzip.Writer
@@ -120,6 +121,9 @@ func (p *reply) commit(size int) {
 	p.committed = true
 	if p.status == 0 {
 		p.status = http.StatusOK
+	}
+	if p.leaves != nil {
+		p.leaves(p.status)
 	}
 	switch {
 	case p.status == http.StatusNoContent:

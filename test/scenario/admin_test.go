@@ -169,7 +169,7 @@ func TestEveryRequestOfAnAdministratorLeavesALine(t *testing.T) {
 		before := len(audits(t, h))
 		reply := c.who.Do(c.method, c.path, nil)
 		if c.want == nil {
-			// The line of a request is written after its reply: one that comes later shows that there is none.
+			// Nothing can be waited for: the line of a request that comes later shows that there is none.
 			boss.Do(http.MethodGet, "/admin/openapi", nil).Must(200)
 		}
 		h.Until("a line", func() (bool, string) { return len(audits(t, h)) > before, c.path })
