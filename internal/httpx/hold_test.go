@@ -309,3 +309,33 @@ func gauge(t *testing.T, reg *prometheus.Registry, name, lane string) float64 {
 	require.Fail(t, "there is no such series")
 	return 0
 }
+
+// What breaks while a caller is admitted takes no place for ever, nor room for bodies.
+func TestAPlaceIsGivenBackWhateverHappens(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	router := mux.NewRouter()
+	router.HandleFunc("/orders", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	asked := 0
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Millisecond}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "org"} },
+		Admit: func(context.Context, string, string) error {
+			switch asked++; asked {
+			case 1:
+				panic("the terms are not there")
+			case 2:
+				return apierr.New(apierr.TermsNotAccepted, "")
+			}
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	for _, want := range []int{500, 403, 200, 200} {
+		got := httptest.NewRecorder()
+		handler.ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), "POST", "/orders", strings.NewReader("{}")))
+		require.Equal(t, want, got.Code)
+	}
+}

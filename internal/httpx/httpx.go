@@ -235,6 +235,12 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
+	if c.Admit != nil {
+		if err := c.Admit(ctx, r.Method, target.template); err != nil {
+			c.Errors.WriteError(w, r, err)
+			return
+		}
+	}
 	if r, err = normaliseQuery(r, c.FirstValue); err != nil {
 		c.Errors.RequestError(w, r, err)
 		return
@@ -252,9 +258,8 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 	match.Handler.ServeHTTP(w, r)
 }
 
-// enter receives the body, so that a client that sends slowly keeps no place,
-// waits for the caller's turn, and then asks what takes long to find out. leave
-// gives back the place, and the room of the body.
+// enter receives the body, so that a client that sends slowly keeps no place, and
+// waits for the caller's turn. leave gives back the place, and the room of the body.
 func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave func(), err error) {
 	ctx, template := r.Context(), seen.route.template
 	leave = func() {}
@@ -274,12 +279,6 @@ func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave fun
 			return nil, err
 		}
 		leave = func() { done(); room.repay() }
-	}
-	if c.Admit != nil {
-		if err := c.Admit(ctx, r.Method, template); err != nil {
-			leave()
-			return nil, err
-		}
 	}
 	return leave, nil
 }
