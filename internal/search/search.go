@@ -51,10 +51,9 @@ func (l Language) Parse(text string) (Filter, error) {
 	return Filter{root}, nil
 }
 
-// refuse builds the error without apierr.New, since that would put the default
-// text of the code before the words that clients look for at the beginning.
+// refuse begins with the words that clients look for.
 func (l Language) refuse(code apierr.Code, cause error) error {
-	return &apierr.Error{Code: code, Reason: l.Failure + ": " + cause.Error()}
+	return apierr.New(code, l.Failure+": "+cause.Error())
 }
 
 // fault is an error with the place where it was met.

@@ -141,6 +141,19 @@ func TestUserTextIsNoFormat(t *testing.T) {
 	require.Contains(t, apierr.From(err).Reason, "'%s%d'")
 }
 
+// A refusal quotes the text, which is in the reply and in the log then.
+func TestRefusalsAreBoundedAsAllOthers(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1024)
+	_, inSearch := language().Parse(long)
+	_, inOrder := language().ParseOrder(long)
+	for _, err := range []error{inSearch, inOrder} {
+		reason := apierr.From(err).Reason
+		require.True(t, strings.HasPrefix(reason, "unable to list kafka requests: "), reason)
+		require.LessOrEqual(t, len(reason), len(apierr.From(apierr.New(apierr.BadRequest, strings.Repeat("x", 1<<20))).Reason))
+	}
+}
+
 func TestOrders(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
