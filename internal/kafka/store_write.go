@@ -85,7 +85,7 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 }
 
 // Note writes columns without a transition, compare-and-set on the version.
-// wake names the loop's payload to send ("dns" for pending routes); empty: none.
+// wake is the first word of a notification to send, such as WakeRoutes; empty: none.
 func Note(tx db.Tx, k Kafka, set Columns, now time.Time, wake string) (Kafka, error) {
 	if _, ok := set["status"]; ok {
 		return Kafka{}, errors.New("noting columns: the status changes only through Apply")
