@@ -160,7 +160,7 @@ func listRoutes(router *mux.Router) (routes []string, err error) {
 func (a *App) timeouts() map[string]time.Duration {
 	const v1 = "/api/kafkas_mgmt/v1"
 	orders := 6 * time.Second
-	if a.config.Quota.Type == quota.AMSType { // orders ask there
+	if a.waitsForUpstreams(http.MethodPost, orderPath) {
 		orders = 25 * time.Second
 	}
 	return map[string]time.Duration{

@@ -9,6 +9,8 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
 	"github.com/kas-fleet/kas-fleet-manager/internal/config"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
+	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
 
 // Who waits for whom: a route in the wrong lane takes the places of those that it has nothing to do with.
@@ -31,4 +33,16 @@ func TestEachRouteHasItsLane(t *testing.T) {
 		require.Equal(t, want, got, route)
 	}
 	require.Empty(t, special, "no such routes")
+}
+
+// Who waits for others needs the time for it, and a lane where nobody is held up by that.
+func TestOrdersThatWaitForUpstreamsHaveTime(t *testing.T) {
+	t.Parallel()
+	alone, terms, remote := config.Config{}, config.Config{}, config.Config{}
+	terms.Access.EnableTerms, remote.Quota.Type = true, quota.AMSType
+	for c, waits := range map[*config.Config]bool{&alone: false, &terms: true, &remote: true} {
+		a := &App{config: c}
+		require.Equal(t, waits, a.callerOf(t.Context(), http.MethodPost, orderPath).Slow)
+		require.Equal(t, waits, a.timeouts()[orderPath] > ocm.DefaultTimeout, "the answer may come as late as that")
+	}
 }
