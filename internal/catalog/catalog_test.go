@@ -201,6 +201,38 @@ supported_providers:
 	}, lines)
 }
 
+// The wire and the rows have 32 bits for a count: a larger one would be shown as
+// a negative number, or no row could be written with it.
+func TestCountsThatAreTooLargeAreRefused(t *testing.T) {
+	t.Parallel()
+	keys := []string{
+		"totalMaxConnections", "maxConnectionAttemptsPerSec", "maxPartitions", "minInSyncReplicas", "replicationFactor", "quotaConsumed", "capacityConsumed",
+	}
+	read := func(number, life string) error {
+		var size strings.Builder
+		for _, key := range keys {
+			size.WriteString(", " + key + ": " + number)
+		}
+		_, err := load(t, `
+supported_instance_types:
+- id: standard
+  display_name: Standard
+  supported_billing_models:
+  - {id: standard, ams_resource: rhosak, ams_product: RHOSAK, ams_billing_models: [standard]}
+  sizes:
+  - {id: x1, display_name: "1", ingressThroughputPerSec: 3Gi, egressThroughputPerSec: 3Gi, maxDataRetentionPeriod: P14D, maxDataRetentionSize: 3Gi,
+     maxMessageSize: 3Gi, quotaType: RHOSAK, supportedAZModes: [multi], maturityStatus: stable, lifespanSeconds: `+life+size.String()+`}
+`, "supported_providers: [{name: aws, default: true, regions: [{name: r, default: true, supported_instance_type: {standard: {}}}]}]")
+		return err
+	}
+	require.NoError(t, read("2147483647", "2147483647"))
+	require.ErrorContains(t, read("1", "2147483648"), "between 1 and 2147483647, found `2147483648`")
+	err := read("2147483648", "1")
+	for _, key := range keys {
+		require.ErrorContains(t, err, key+": must be at most 2147483647")
+	}
+}
+
 func TestValuesOfTheWrongKindAreToldTogether(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, `
@@ -211,7 +243,7 @@ supported_instance_types:
 `, "supported_providers: [{name: aws, default: true, regions: [{name: r, default: true, supported_instance_type: {standard: {limit: -1}}}]}]")
 	for _, want := range []string{
 		"f.yaml:5: expected a quantity like 10Mi, found `fast`",
-		"f.yaml:5: expected a number of seconds, at least 1, found `0`",
+		"f.yaml:5: expected a number of seconds between 1 and 2147483647, found `0`",
 		`f.yaml:5: unknown key "totalConnections"`,
 		"f.yaml:1: expected a number of streaming units, at least 0, found `-1`",
 	} {

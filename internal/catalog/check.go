@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,24 +110,28 @@ func (c checker) sizes(at configfile.Place, sizes []Size) {
 func (c checker) size(at configfile.Place, s Size) {
 	c.filled(at.At("display_name"), s.DisplayName)
 	c.filled(at.At("quotaType"), s.QuotaType)
+	const bytes, count = math.MaxInt64, math.MaxInt32 // counts are as wide as that on the wire and in rows
 	for _, number := range []struct {
-		key   string
-		value int64
+		key         string
+		value, most int64
 	}{
-		{"ingressThroughputPerSec", s.IngressThroughputPerSec.Bytes},
-		{"egressThroughputPerSec", s.EgressThroughputPerSec.Bytes},
-		{"totalMaxConnections", int64(s.TotalMaxConnections)},
-		{"maxConnectionAttemptsPerSec", int64(s.MaxConnectionAttemptsPerSec)},
-		{"maxDataRetentionSize", s.MaxDataRetentionSize.Bytes},
-		{"maxPartitions", int64(s.MaxPartitions)},
-		{"maxMessageSize", s.MaxMessageSize.Bytes},
-		{"minInSyncReplicas", int64(s.MinInSyncReplicas)},
-		{"replicationFactor", int64(s.ReplicationFactor)},
-		{"quotaConsumed", int64(s.QuotaConsumed)},
-		{"capacityConsumed", int64(s.CapacityConsumed)},
+		{"ingressThroughputPerSec", s.IngressThroughputPerSec.Bytes, bytes},
+		{"egressThroughputPerSec", s.EgressThroughputPerSec.Bytes, bytes},
+		{"totalMaxConnections", int64(s.TotalMaxConnections), count},
+		{"maxConnectionAttemptsPerSec", int64(s.MaxConnectionAttemptsPerSec), count},
+		{"maxDataRetentionSize", s.MaxDataRetentionSize.Bytes, bytes},
+		{"maxPartitions", int64(s.MaxPartitions), count},
+		{"maxMessageSize", s.MaxMessageSize.Bytes, bytes},
+		{"minInSyncReplicas", int64(s.MinInSyncReplicas), count},
+		{"replicationFactor", int64(s.ReplicationFactor), count},
+		{"quotaConsumed", int64(s.QuotaConsumed), count},
+		{"capacityConsumed", int64(s.CapacityConsumed), count},
 	} {
-		if number.value < 1 {
+		switch {
+		case number.value < 1:
 			c.Addf(at.At(number.key), "must be at least 1")
+		case number.value > number.most:
+			c.Addf(at.At(number.key), "must be at most %d", number.most)
 		}
 	}
 	if s.MinInSyncReplicas > s.ReplicationFactor {

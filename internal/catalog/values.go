@@ -40,9 +40,9 @@ type Lifespan int
 
 // UnmarshalYAML refuses an explicit zero: it reads like "at once" and would mean "never".
 func (l *Lifespan) UnmarshalYAML(node *yaml.Node) error {
-	seconds, err := strconv.Atoi(node.Value)
+	seconds, err := strconv.ParseInt(node.Value, 10, 32) // the wire has no more
 	if err != nil || seconds < 1 {
-		return refuse(node, "expected a number of seconds, at least 1")
+		return refuse(node, fmt.Sprintf("expected a number of seconds between 1 and %d", math.MaxInt32))
 	}
 	*l = Lifespan(seconds)
 	return nil
