@@ -114,8 +114,14 @@ func (s *Service) finish(ctx context.Context, p placed) (Kafka, error) {
 	return Kafka{}, err
 }
 
+// lookWithin bounds a look at a row whose customer may have hung up: while the
+// database hangs, nobody else would end it.
+const lookWithin = 5 * time.Second
+
 // accepted finds an order that got through, by whatever request.
 func (s *Service) accepted(ctx context.Context, id ID) (Kafka, bool) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	k, err := s.Store.Live(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		s.Logger.WarnContext(ctx, "what became of an order could not be read", "kafka_id", id, "error", err)
