@@ -145,7 +145,7 @@ func (a *App) openAccounts(context.Context) error {
 func (a *App) openGuard(context.Context) (err error) {
 	realm := a.config.SSO.Realm()
 	a.domain.guard, err = access.New(a.config.Access, access.Surroundings{
-		SSO:      access.KeycloakRealm(realm.BaseURL, realm.Name),
+		SSO:      access.Issuer{URL: realm.Issuer(), KeysURL: realm.CertsURL()},
 		ClientOf: a.domain.clusterStore.ClientOf,
 		Terms:    a.upstreams.ams.TermsAccepted,
 		Clock:    clock.System, Logger: a.logger,
