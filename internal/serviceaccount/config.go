@@ -22,7 +22,7 @@ type Config struct {
 // Flags declares the flags.
 func (c *Config) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.MaxPerOrg, "max-allowed-service-accounts", 50, "service accounts an organisation may have")
-	fs.IntVar(&c.PageSize, "max-limit-for-sso-get-clients", 100, "service accounts that a list shows whose caller names no size")
+	fs.IntVar(&c.PageSize, "max-limit-for-sso-get-clients", 100, "service accounts that a list shows whose caller names no size, 1000 at most")
 	fs.StringVar(&c.ExemptFile, "service-account-limits-check-skip-org-id-list-file", usualExemptFile,
 		"YAML list of organisation ids that may have any number of service accounts, reloaded when it changes")
 }
