@@ -13,10 +13,8 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
-	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	sdk "github.com/openshift-online/ocm-sdk-go"
 	amsv1 "github.com/openshift-online/ocm-sdk-go/accountsmgmt/v1"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
@@ -32,8 +30,7 @@ type Account struct {
 
 // Client calls one account service.
 type Client struct {
-	conn          *sdk.Connection
-	timeout       time.Duration
+	conn          *ocm.Connection
 	organisations *lru.Cache[string, string] // ids by external id
 	numbers       *numbers
 }
@@ -47,12 +44,8 @@ func New(c ocm.Config, logger *slog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = ocm.DefaultTimeout
-	}
 	organisations, _ := lru.New[string, string](organisationsKept) // fails only for a size that is not positive
-	return &Client{conn: conn, timeout: timeout, organisations: organisations, numbers: newNumbers()}, nil
+	return &Client{conn: conn, organisations: organisations, numbers: newNumbers()}, nil
 }
 
 // Close closes idle connections.
@@ -60,11 +53,15 @@ func (c *Client) Close() error { return c.conn.Close() }
 
 // Account looks an account up by its user name. An unknown name is no error.
 func (c *Client) Account(ctx context.Context, username string) (found Account, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "searching an account"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Account{}, false, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Accounts().List().
 		Page(1).Size(1).Search("username = " + quote(username)).SendContext(ctx)
-	if err := ocm.Check("searching an account", answer, err); err != nil {
+	if err := ocm.Check(doing, answer, err); err != nil {
 		return Account{}, false, err
 	}
 	for _, account := range answer.Items().Slice() {
@@ -83,10 +80,14 @@ var usableID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // CurrentAccount gives the account that the service runs as.
 func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "reading the current account"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Account{}, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().CurrentAccount().Get().SendContext(ctx)
-	if err := ocm.Check("reading the current account", answer, err); err != nil {
+	if err := ocm.Check(doing, answer, err); err != nil {
 		return Account{}, err
 	}
 	return toAccount(answer.Body()), nil

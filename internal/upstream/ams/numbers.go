@@ -3,7 +3,6 @@ package ams
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -51,15 +50,7 @@ func (c *Client) AccountNumbers(ctx context.Context, externalIDs []string) (map[
 	if len(missing) == 0 || c.numbers.now().UnixNano() < c.numbers.rests.Load() {
 		return known, nil
 	}
-	// The SDK may wait for a token that another call is getting, longer than this one has time.
-	answered := make(chan error, 1)
-	go func() { answered <- c.askNumbers(ctx, missing) }()
-	var err error
-	select {
-	case err = <-answered:
-	case <-ctx.Done():
-		err = fmt.Errorf("searching account numbers: %w", ctx.Err())
-	}
+	err := c.askNumbers(ctx, missing)
 	if err != nil && !errors.Is(err, context.Canceled) { // a caller who hung up says nothing of the service
 		c.numbers.rests.Store(c.numbers.now().Add(numbersRest).UnixNano())
 	}
@@ -94,7 +85,10 @@ func (c *Client) askNumbers(ctx context.Context, externalIDs []string) error {
 
 func (c *Client) searchNumbers(ctx context.Context, externalIDs []string) error {
 	const doing = "searching account numbers"
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	terms := make([]string, 0, len(externalIDs))
 	for _, id := range externalIDs {

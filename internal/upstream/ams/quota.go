@@ -38,7 +38,10 @@ func (c *Client) Organisation(ctx context.Context, externalID string) (string, e
 	if id, ok := c.organisations.Get(externalID); ok {
 		return id, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return "", err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().List().
 		Page(1).Size(1).Search("external_id = " + quote(externalID)).SendContext(ctx)
@@ -93,12 +96,16 @@ func (c *Client) QuotaCosts(ctx context.Context, externalID string) ([]QuotaCost
 // quotaPage reads one page, and how many quotas there are on all of them. Where that
 // is not told, a page that is not full is the last.
 func (c *Client) quotaPage(ctx context.Context, organisationID string, page int) (items []*amsv1.QuotaCost, total int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "reading quotas"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return nil, 0, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().Organization(organisationID).QuotaCost().List().
 		Parameter("fetchRelatedResources", true).Parameter("fetchCloudAccounts", true).
 		Page(page).Size(costsPerPage).SendContext(ctx)
-	if err := ocm.Check("reading quotas", answer, err); err != nil {
+	if err := ocm.Check(doing, answer, err); err != nil {
 		return nil, 0, err
 	}
 	items = answer.Items().Slice()

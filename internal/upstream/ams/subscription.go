@@ -55,7 +55,10 @@ func (c *Client) Reserve(ctx context.Context, r Reservation) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, fmt.Errorf("%s: %w: %w", doing, ocm.ErrRefused, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Verdict{}, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().ClusterAuthorizations().Post().Request(body).SendContext(ctx)
 	if err := ocm.Check(doing, answer, err); err != nil {
@@ -98,11 +101,15 @@ func refuses(err error) bool {
 // Subscriptions gives the ids of the subscriptions that hold quota for a key.
 // There is one at most, but what is found is what is to be released.
 func (c *Client) Subscriptions(ctx context.Context, key string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "searching a subscription"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Subscriptions().List().
 		Page(1).Size(100).Search("cluster_id = " + quote(key)).SendContext(ctx)
-	if err := ocm.Check("searching a subscription", answer, err); err != nil {
+	if err := ocm.Check(doing, answer, err); err != nil {
 		return nil, err
 	}
 	var ids []string
@@ -143,10 +150,14 @@ func (c *Client) Release(ctx context.Context, key, known string) (existed bool, 
 }
 
 func (c *Client) deleteSubscription(ctx context.Context, id string) (existed bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "deleting a subscription"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return false, err
+	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Subscriptions().Subscription(id).Delete().SendContext(ctx)
-	err = ocm.Check("deleting a subscription", answer, err)
+	err = ocm.Check(doing, answer, err)
 	if errors.Is(err, ocm.ErrNotFound) && refuses(err) { // another's 404 would hide units that stay reserved
 		return false, nil
 	}

@@ -20,14 +20,18 @@ const (
 // needs, and where that is done if not. Whom the service does not know, such as a
 // program with an account of its own, has not.
 func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted bool, redirect string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	const doing = "reviewing terms"
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return false, "", err
+	}
 	defer cancel()
 	request, err := authv1.NewTermsReviewRequest().AccountUsername(username).EventCode(termsEvent).SiteCode(termsSite).Build()
 	if err != nil {
 		return false, "", fmt.Errorf("building a review of terms: %w", err)
 	}
 	answer, err := c.conn.Authorizations().V1().TermsReview().Post().Request(request).SendContext(ctx)
-	switch err := ocm.Check("reviewing terms", answer, err); {
+	switch err := ocm.Check(doing, answer, err); {
 	case errors.Is(err, ocm.ErrNotFound) && refuses(err):
 		return false, "", nil
 	case err != nil:

@@ -30,7 +30,10 @@ func (c *Client) Addon(ctx context.Context, clusterID, addonID string) (Addon, e
 	if err != nil {
 		return Addon{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Addon{}, err
+	}
 	defer cancel()
 	answer, err := at.Get().SendContext(ctx)
 	if err := Check(doing, answer, err); err != nil {
@@ -74,7 +77,10 @@ func (c *Client) install(ctx context.Context, clusterID, addonID string, params 
 	if err != nil {
 		return Addon{}, fmt.Errorf("%s: %w: %w", doing, ErrRefused, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Addon{}, err
+	}
 	defer cancel()
 	answer, err := at.Addons().Add().Body(wanted).SendContext(ctx)
 	if err := Check(doing, answer, err); err != nil {
@@ -95,7 +101,10 @@ func (c *Client) patch(ctx context.Context, clusterID, addonID string, params []
 	if err != nil {
 		return Addon{}, fmt.Errorf("%s: %w: %w", doing, ErrRefused, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Addon{}, err
+	}
 	defer cancel()
 	answer, err := at.Update().Body(wanted).SendContext(ctx)
 	if err := Check(doing, answer, err); err != nil {

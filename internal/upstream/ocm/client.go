@@ -13,9 +13,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
-	"time"
 
-	sdk "github.com/openshift-online/ocm-sdk-go"
 	cmv1 "github.com/openshift-online/ocm-sdk-go/clustersmgmt/v1"
 )
 
@@ -35,8 +33,7 @@ const StateReady = "ready"
 
 // Client calls one OCM.
 type Client struct {
-	conn    *sdk.Connection
-	timeout time.Duration
+	conn *Connection
 }
 
 // New makes a client for the configuration's BaseURL; it calls nothing yet.
@@ -45,11 +42,7 @@ func New(c Config, logger *slog.Logger) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
-	return &Client{conn: conn, timeout: timeout}, nil
+	return &Client{conn: conn}, nil
 }
 
 // Close closes idle connections.
@@ -62,7 +55,10 @@ func (c *Client) Cluster(ctx context.Context, id string) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return Cluster{}, err
+	}
 	defer cancel()
 	answer, err := at.Get().SendContext(ctx)
 	if err := Check(doing, answer, err); err != nil {
@@ -90,7 +86,10 @@ func (c *Client) DefaultIngressDNS(ctx context.Context, id string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel, err := c.conn.Begin(ctx, doing)
+	if err != nil {
+		return "", err
+	}
 	defer cancel()
 	answer, err := at.Ingresses().List().SendContext(ctx)
 	if err := Check(doing, answer, err); err != nil {

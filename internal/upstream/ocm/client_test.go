@@ -294,6 +294,31 @@ func TestHangEndsAtTheDeadline(t *testing.T) {
 	}
 }
 
+// Who has little time does not wait until somebody with much has got a token, or not.
+func TestNoCallWaitsForTheTokenOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *ocm.Config) { c.Timeout = time.Minute })
+	w.sso.Inject(emulator.Fault{Mode: emulator.Hang})
+	patient, hangUp := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	calls.Go(func() { _, _ = w.client.Cluster(patient, one) })
+	defer calls.Wait()
+	defer hangUp()
+	require.Eventually(t, func() bool { return len(w.sso.Journal()) == 1 }, 10*time.Second, time.Millisecond)
+	hasty, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var err error
+	ended := make(chan struct{})
+	go func() { _, err = w.client.Cluster(hasty, one); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "it waits")
+	}
+	require.ErrorIs(t, err, ocm.ErrUnavailable)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,6 +1,7 @@
 package ocm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,10 +18,18 @@ import (
 // maxAnswer bounds how much of an answer is read into memory.
 const maxAnswer = 8 << 20
 
-// Connect opens a connection of the SDK to a service at the URL. It sends
-// nothing yet. The SDK's own retries are off: they would repeat a POST whose
-// effect has happened, and the loops try again in their own time.
-func Connect(c Config, baseURL string, logger *slog.Logger) (*sdk.Connection, error) {
+// Connection is a connection of the SDK to one service. Each call has to Begin.
+type Connection struct {
+	*sdk.Connection
+
+	timeout time.Duration
+	turn    chan struct{} // of getting a token
+}
+
+// Connect opens a connection to a service at the URL. It sends nothing yet. The
+// SDK's own retries are off: they would repeat a POST whose effect has happened,
+// and the loops try again in their own time.
+func Connect(c Config, baseURL string, logger *slog.Logger) (*Connection, error) {
 	if !c.complete() {
 		return nil, errNoCredentials
 	}
@@ -41,8 +50,32 @@ func Connect(c Config, baseURL string, logger *slog.Logger) (*sdk.Connection, er
 	if err != nil {
 		return nil, fmt.Errorf("building the OCM connection: %w", err)
 	}
-	return conn, nil
+	return &Connection{Connection: conn, timeout: cmp.Or(c.Timeout, DefaultTimeout), turn: make(chan struct{}, 1)}, nil
 }
+
+// Begin gives a call its deadline and sees to it that there is a token for it. The
+// SDK would get one under a lock, where a call waits for others beyond its own deadline.
+func (c *Connection) Begin(ctx context.Context, doing string) (context.Context, context.CancelFunc, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	var err error
+	select {
+	case c.turn <- struct{}{}:
+		_, _, err = c.TokensContext(ctx)
+		<-c.turn
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		cancel()
+		return nil, nil, Check(doing, unsent{}, err)
+	}
+	return ctx, cancel, nil
+}
+
+// unsent is the answer to a call that was not made.
+type unsent struct{}
+
+func (unsent) Status() int { return 0 }
 
 // guard is the innermost round tripper: it keeps answers short and at home, and
 // logs calls without their bodies. The SDK's own dump shows bodies, and with
