@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/search"
 )
 
@@ -13,6 +14,12 @@ type Query struct {
 	Offset, Limit   int
 }
 
+// OnOwnCluster tells whether the instance is on a cluster of the customer's own.
+func (k Kafka) OnOwnCluster() bool { return k.DesiredKafkaBillingModel == quota.EnterpriseModel }
+
+// shownCluster is the cluster of an instance where it is the customer's own, as OnOwnCluster says it.
+const shownCluster = "CASE WHEN desired_kafka_billing_model = '" + quota.EnterpriseModel + "' THEN cluster_id ELSE '' END"
+
 // What customers may search and sort by. The cluster of an instance is shown,
 // and so can be searched, only where it is the customer's own.
 var language = search.Language{
@@ -21,11 +28,11 @@ var language = search.Language{
 	Columns: map[string]string{
 		"region": "region", "name": "name", "cloud_provider": "cloud_provider", "status": "status", "owner": "owner",
 		"instance_type": "instance_type",
-		"cluster_id":    "CASE WHEN desired_kafka_billing_model = 'enterprise' THEN cluster_id ELSE '' END",
+		"cluster_id":    shownCluster,
 	},
 	Order: map[string]string{
 		"bootstrap_server_host": "bootstrap_server_host", "admin_api_server_url": "admin_api_server_url", "cloud_provider": "cloud_provider",
-		"cluster_id": "CASE WHEN desired_kafka_billing_model = 'enterprise' THEN cluster_id ELSE '' END",
+		"cluster_id": shownCluster,
 		"created_at": "created_at", "href": "id", "id": "id", "instance_type": "instance_type", "multi_az": "multi_az", "name": "name",
 		"organisation_id": "organisation_id", "owner": "owner", "reauthentication_enabled": "reauthentication_enabled", "region": "region",
 		"status": "status", "updated_at": "updated_at", "version": "actual_kafka_version",

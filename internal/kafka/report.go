@@ -229,7 +229,7 @@ func (v *Verdict) readRejected(k Kafka, f ReportFacts) {
 
 func (v *Verdict) readFull(k Kafka, f ReportFacts) {
 	// An enterprise instance belongs on its own cluster and waits there.
-	if k.Status != Provisioning || k.DesiredKafkaBillingModel == "enterprise" {
+	if k.Status != Provisioning || k.OnOwnCluster() {
 		return
 	}
 	v.Event, v.Reason, v.Release = RejectedFull, "the cluster has no room", true

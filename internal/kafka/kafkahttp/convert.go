@@ -56,7 +56,7 @@ func (p *Public) toPublic(k kafka.Kafka) public.KafkaRequest {
 	if k.RoutesCreated { // before that the host behind the URL does not resolve
 		out.AdminAPIServerURL = k.AdminAPIServerURL
 	}
-	if k.DesiredKafkaBillingModel == "enterprise" { // elsewhere the clients take its mere presence for a cluster of the customer
+	if k.OnOwnCluster() { // elsewhere the clients take its mere presence for a cluster of the customer
 		out.ClusterID = k.ClusterID
 	}
 	return out
