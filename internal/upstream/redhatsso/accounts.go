@@ -20,7 +20,7 @@ type Account struct {
 	Name        string
 	Description string
 	CreatedBy   string
-	CreatedAt   time.Time
+	CreatedAt   time.Time  // zero where the SSO told none that can be
 	Secret      log.Secret // after Create and ResetSecret only
 }
 
@@ -44,8 +44,19 @@ func (w wire) account() (Account, error) {
 	}
 	return Account{
 		ID: w.ID, ClientID: w.ClientID, Name: w.Name, Description: w.Description, CreatedBy: w.CreatedBy,
-		CreatedAt: time.Unix(w.CreatedAt, 0).UTC(), Secret: log.Secret(w.Secret),
+		CreatedAt: w.created(), Secret: log.Secret(w.Secret),
 	}, nil
+}
+
+// lastSecond is the last one of a year that JSON can show.
+var lastSecond = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
+
+// created passes over a time that cannot be shown: it would take the whole list with it.
+func (w wire) created() time.Time {
+	if w.CreatedAt <= 0 || w.CreatedAt > lastSecond {
+		return time.Time{}
+	}
+	return time.Unix(w.CreatedAt, 0).UTC()
 }
 
 // List gives up to limit accounts after the first ones, in the SSO's order. It

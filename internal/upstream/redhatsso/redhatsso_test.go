@@ -250,6 +250,24 @@ func TestStrangeRepliesAreFailures(t *testing.T) {
 	}
 }
 
+// One time that cannot be shown must not take the whole list with it.
+func TestTimesThatCannotBeShownAreAbsent(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `[{"id":"a","clientId":"a","createdAt":1700000000},{"id":"b","clientId":"b","createdAt":1700000000000},
+			{"id":"c","clientId":"c","createdAt":-70000000000},{"id":"d","clientId":"d"}]`)
+	}))
+	t.Cleanup(server.Close)
+	listed, err := connect(t, redhatsso.Config{Issuer: server.URL, ClientID: "x"}).As("t").List(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, listed, 4)
+	require.Equal(t, time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), listed[0].CreatedAt)
+	for _, account := range listed[1:] {
+		require.True(t, account.CreatedAt.IsZero(), account.ID)
+	}
+}
+
 func TestAListWithoutEndEnds(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
