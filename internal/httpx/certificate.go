@@ -17,7 +17,11 @@ type certificate struct {
 	mu    sync.Mutex
 	pair  *tls.Certificate
 	stamp [2]fileStamp
+	rests time.Time // until then a pair that could not be read is not read again
 }
+
+// certificateRest keeps strangers, whose handshakes these are, from setting the pace.
+const certificateRest = time.Second
 
 type fileStamp struct {
 	modified time.Time
@@ -33,11 +37,15 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 }
 
 // get serves crypto/tls. A pair that cannot be read, perhaps because only one of
-// the files is new as yet, leaves the old one in use until the next handshake.
+// the files is new as yet, leaves the old one in use for a moment.
 func (c *certificate) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if time.Now().Before(c.rests) {
+		return c.pair, nil
+	}
 	if err := c.refresh(); err != nil {
+		c.rests = time.Now().Add(certificateRest)
 		c.logger.WarnContext(hello.Context(), "TLS certificate was not renewed", "cause", err.Error())
 	}
 	return c.pair, nil
