@@ -108,7 +108,7 @@ func TestBadDownloadsKeepTheKeys(t *testing.T) {
 		for name, answer := range answers {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, func(w *world) { w.pace.Cooldown, w.pace.Timeout = time.Nanosecond, time.Second })
+				w := newWorld(t, func(w *world) { w.pace.Cooldown, w.pace.Timeout = time.Nanosecond, 3*time.Second })
 				_, err := w.call(http.MethodGet, kafkas, "", w.users.token(w.alice()))
 				require.NoError(t, err)
 				w.users.answerWith(answer)

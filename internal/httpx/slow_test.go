@@ -53,7 +53,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 			require.NoError(t, err)
 			took := untilCut(t, conn, c.drip, c.reads).Sub(began)
 			require.Greater(t, took, c.after-50*time.Millisecond)
-			require.Less(t, took, c.after+time.Second)
+			require.Less(t, took, c.after+5*time.Second, "other tests run at once")
 		})
 	}
 }

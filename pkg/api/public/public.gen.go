@@ -145,7 +145,7 @@ type KafkaRequest struct {
 	// BillingModel How the instance is paid: `standard`, `marketplace`, `eval` or `enterprise`
 	BillingModel string `json:"billing_model,omitempty"`
 
-	// BootstrapServerHost Where Kafka clients connect, with the port. Known from `provisioning` on; answers once `ready`.
+	// BootstrapServerHost Where Kafka clients connect, with the port; absent until the instance has a place. Answers once `ready`.
 	BootstrapServerHost string `json:"bootstrap_server_host,omitempty"`
 
 	// BrowserURL The instance's page in the web console
