@@ -178,10 +178,11 @@ func (r *rates) take(key string) time.Duration {
 			limiter = other
 		}
 	}
-	booked := limiter.Reserve()
-	wait := booked.Delay()
-	if wait > 0 {
-		booked.Cancel()
+	// Nothing is booked and given back: of what many book at a time only a part comes back.
+	now := time.Now()
+	if limiter.AllowN(now, 1) {
+		return 0
 	}
-	return wait
+	missing := max(0, 1-limiter.TokensAt(now))
+	return max(time.Duration(missing/r.perSecond*float64(time.Second)), 1)
 }

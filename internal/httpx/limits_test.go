@@ -2,7 +2,9 @@ package httpx
 
 import (
 	"net/http"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -72,6 +74,25 @@ func TestAdministratorsHaveALaneOfTheirOwn(t *testing.T) {
 	}
 	require.Error(t, ask("one"))
 	require.NoError(t, ask("another"))
+}
+
+// What is refused costs its caller nothing, however many of its requests come at a time: it may go on when it
+// is told to, and not hours later.
+func TestWhoAsksTooFastMayGoOnSoon(t *testing.T) {
+	t.Parallel()
+	const perSecond = 10
+	r := newRates(perSecond)
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for range 20_000 {
+				r.take("one")
+			}
+		})
+	}
+	asking.Wait()
+	require.LessOrEqual(t, r.take("one"), time.Second/perSecond)
+	require.Zero(t, r.take("another"))
 }
 
 func ready() error { return nil }
