@@ -62,6 +62,9 @@ func (e *Errors) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q", e.API.Prefix+"/v1"))
 	}
+	if seen != nil {
+		seen.out.hold = true
+	}
 	id := OperationID(r.Context())
 	w.Header().Add("Vary", "Accept")
 	if wantsProblem(r) {

@@ -10,7 +10,8 @@ import (
 
 // A reply that is held is sent when it is whole. Then its length is known, its
 // content has a tag, and a caller who has it already need not get it again. The
-// handler is over by then: a client that reads slowly holds up nobody's turn.
+// handler is over by then: a client that reads slowly holds up nobody's turn, nor
+// does one whose body net/http waits for before it sends more than a few bytes.
 const maxHeld = 1 << 20
 
 // Beyond these a reply is sent as it is made, in its caller's turn.
@@ -21,7 +22,7 @@ const (
 
 // keep takes over a part of the body, or tells that it has to be sent.
 func (p *reply) keep(b []byte) bool {
-	if !p.hold || p.committed || p.status != 0 && p.status != http.StatusOK {
+	if !p.hold || p.committed {
 		return false
 	}
 	have := 0
@@ -47,12 +48,7 @@ func (p *reply) release(whole bool) error {
 	p.held = nil
 	defer p.shelf.give(held)
 	if whole {
-		tag := p.Header().Get("ETag")
-		if tag == "" {
-			tag = `W/"` + strconv.FormatUint(xxhash.Sum64(held.Bytes()), 36) + `"`
-			p.Header().Set("ETag", tag)
-		}
-		if SameTag(p.asked, tag) {
+		if p.had(held.Bytes()) {
 			p.negotiate(held.Len()) // the tag is that of 200
 			p.status = http.StatusNotModified
 			p.Header().Del("Content-Type")
@@ -63,6 +59,19 @@ func (p *reply) release(whole bool) error {
 	}
 	_, err := p.send(held.Bytes())
 	return err
+}
+
+// had gives a good reply its tag, and tells whether the caller has it already.
+func (p *reply) had(body []byte) bool {
+	if p.status != 0 && p.status != http.StatusOK {
+		return false
+	}
+	tag := p.Header().Get("ETag")
+	if tag == "" {
+		tag = `W/"` + strconv.FormatUint(xxhash.Sum64(body), 36) + `"`
+		p.Header().Set("ETag", tag)
+	}
+	return SameTag(p.asked, tag)
 }
 
 // SameTag reads If-None-Match: whether the caller has what the tag names. Tags are

@@ -39,7 +39,7 @@ type reply struct {
 	zippers   *zippers
 	zip       *gzip.Writer
 
-	hold  bool   // keep a good reply until it is whole
+	hold  bool   // keep the reply until it is whole
 	asked string // If-None-Match
 	shelf *shelf
 	held  *bytes.Buffer

@@ -1,6 +1,8 @@
 package httpx_test
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 )
 
@@ -55,6 +60,46 @@ func TestSlowClientsAreCut(t *testing.T) {
 			require.Greater(t, took, c.after-50*time.Millisecond)
 			require.Less(t, took, c.after+5*time.Second, "other tests run at once")
 		})
+	}
+}
+
+// net/http waits for a body that nobody reads before it sends a reply of more than 2 kB. The one who owes it keeps
+// no place meanwhile.
+func TestWhoOwesABodyThatNobodyReadsKeepsNoPlace(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	entered := make(chan struct{}, 4)
+	router := mux.NewRouter()
+	router.HandleFunc("/long", func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		errs.WriteError(w, r, apierr.New(apierr.NotFound, strings.Repeat("<", 1000))) // 6 kB as JSON
+	}).Methods(http.MethodGet, http.MethodDelete)
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Second}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
+	})
+	require.NoError(t, err)
+	server, _ := run(t, httpx.ServerOptions{ReadTimeout: 10 * time.Second}, handler)
+	ask := func(method, body string) net.Conn {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, method+" /long HTTP/1.1\r\nHost: x\r\n"+body+"\r\n")
+		require.NoError(t, err)
+		return conn
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		owing := ask(method, "Content-Length: 100\r\n")
+		defer owing.Close()
+		wait(t, entered)
+		honest := ask(method, "")
+		defer honest.Close()
+		reply, err := http.ReadResponse(bufio.NewReader(honest), nil)
+		require.NoError(t, err)
+		require.NoError(t, reply.Body.Close())
+		require.Equal(t, http.StatusNotFound, reply.StatusCode, method)
+		wait(t, entered)
 	}
 }
 
