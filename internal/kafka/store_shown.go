@@ -107,6 +107,7 @@ const publicColumns = "xmin, id, created_at, updated_at, version, name, status, 
 	"max_data_retention_size, reauthentication_enabled, bootstrap_server_host, admin_api_server_url, actual_kafka_version, " +
 	"routes_created, failed_reason"
 
+// scanPublic leaves out what cannot be read of a size snapshot: one bad row never fails a list.
 func scanPublic(sizes *snapshots) func(db.Row) (Stamped, error) {
 	return func(row db.Row) (s Stamped, err error) {
 		var size []byte
@@ -116,7 +117,9 @@ func scanPublic(sizes *snapshots) func(db.Row) (Stamped, error) {
 			&k.DesiredKafkaBillingModel, &k.BillingCloudAccountID, &k.Marketplace, &k.PromotionStatus, &k.PromotionDetails, &k.ExpiresAt,
 			&k.MaxDataRetentionSize, &k.ReauthenticationEnabled, &k.BootstrapServerHost, &k.AdminAPIServerURL, &k.ActualKafkaVersion,
 			&k.RoutesCreated, &k.FailedReason)
-		return s.with(size, sizes, err)
+		s.Stamp.ID, s.Stamp.Version = k.ID, k.Version
+		k.SizeSnapshot, _ = sizes.read(size)
+		return s, err
 	}
 }
 
@@ -166,16 +169,6 @@ func scanOne[T any](row db.Row) (one T, err error) {
 	return one, err
 }
 
-// with completes a row that was scanned.
-func (s Stamped) with(size []byte, sizes *snapshots, err error) (Stamped, error) {
-	if err != nil {
-		return s, err
-	}
-	s.Stamp.ID, s.Stamp.Version = s.Kafka.ID, s.Kafka.Version
-	s.Kafka.SizeSnapshot, err = sizes.read(size)
-	return s, err
-}
-
 // snapshots keeps what size snapshots were read as. There are as many as the
 // configuration has had sizes, which change rarely.
 type snapshots struct {
@@ -186,6 +179,7 @@ type snapshots struct {
 // maxSnapshots bounds what is kept, should somebody write others by hand.
 const maxSnapshots = 512
 
+// read gives what can be read, also with an error.
 func (s *snapshots) read(raw []byte) (SizeSnapshot, error) {
 	s.mu.RLock()
 	known, found := s.known[string(raw)]

@@ -304,6 +304,31 @@ func idsOf(stamps []Stamp) (ids []ID) {
 	return ids
 }
 
+// A list shows the other rows, and of the bad one all that can be read.
+func TestARowThatWasSpoiltByHandFailsNoList(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	store := NewStore(d)
+	good, bad := put(t, d, row("good", Ready)), put(t, d, row("bad", Ready))
+	for raw, want := range map[string]SizeSnapshot{
+		`{"max_partitions": "many", "max_data_retention_period": "P14D"}`: {MaxDataRetentionPeriod: "P14D"},
+		`{"max_partitions": 1.5, "instance_type_name": "Standard"}`:       {InstanceTypeName: "Standard"},
+		`[]`: {}, `"x"`: {}, `null`: {},
+	} {
+		require.NoError(t, d.Gorm(bound(t)).Exec("UPDATE kafka_requests SET size_snapshot = ?::jsonb WHERE id = ?", raw, bad.ID).Error)
+		rows, err := store.Shown(bound(t), "org1", []ID{good.ID, bad.ID})
+		require.NoError(t, err, raw)
+		require.Len(t, rows, 2)
+		found, err := store.List(bound(t), Filter{OrganisationID: "org1", Where: "(name LIKE ?)", Args: []any{"%d"}, Order: "name ASC", Limit: 10})
+		require.NoError(t, err, raw)
+		require.Equal(t, 2, found.Total)
+		require.Equal(t, want, found.Rows[0].SizeSnapshot, raw)
+		shown, err := store.InOrganisation(bound(t), "org1", bad.ID)
+		require.NoError(t, err, raw)
+		require.Equal(t, want, shown.SizeSnapshot)
+	}
+}
+
 func TestAStampChangesWithEveryWrite(t *testing.T) {
 	t.Parallel()
 	d := postgres.Database(t)
