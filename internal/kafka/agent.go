@@ -43,9 +43,13 @@ func (s *Service) DesiredOn(ctx context.Context, clusterID string, ids []ID) (ou
 	out, whole = make([]Desired, 0, len(rows)), true
 	for _, k := range rows {
 		secret, err := s.Keyring.Open(k.CanaryServiceAccountClientSecret, k.TableName(), CanarySecretColumn, string(k.ID))
-		if err != nil && k.Status != Deprovision { // what is removed needs no secret any more
+		reason := "unreadable_secret"
+		if err == nil { // limits of 0 would be worse than none that are new
+			reason, err = "unreadable_size", k.Spoilt
+		}
+		if err != nil && k.Status != Deprovision { // what is removed needs neither any more
 			whole = false
-			s.Metrics.reportsRefused.WithLabelValues("unreadable_secret").Inc()
+			s.Metrics.reportsRefused.WithLabelValues(reason).Inc()
 			s.Logger.ErrorContext(ctx, "instance left out of the agent's list", "kafka_id", k.ID, "error", err)
 			continue
 		}

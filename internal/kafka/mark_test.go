@@ -104,12 +104,16 @@ func TestAListWithAGapHasNoMark(t *testing.T) {
 	unreadable := k.put("two", kafka.Ready, "somebody-else")
 	leaving := k.put("three", kafka.Deprovision, "somebody-else")
 	k.put("four", kafka.Ready, "somebody-else") // whatever the order, a good row comes behind a bad one
+	spoilt, gone := k.put("five", kafka.Ready, ""), k.put("six", kafka.Deprovision, "")
+	require.NoError(t, k.d.Gorm(k.within()).Exec("UPDATE kafka_requests SET size_snapshot = '[]' WHERE id IN ?", []kafka.ID{spoilt, gone}).Error)
 	for range 2 {
 		status, etag, body := k.asks("build-1", tag)
 		require.Equal(t, http.StatusOK, status)
 		require.Contains(t, []string{"", `""`}, etag, "what is missing must be seen as soon as it can be shown")
 		require.Contains(t, body, string(whole))
 		require.NotContains(t, body, string(unreadable))
+		require.NotContains(t, body, string(spoilt), "no limits are better than 0")
 		require.Contains(t, body, string(leaving), "what is removed needs no secret")
+		require.Contains(t, body, string(gone), "nor a size")
 	}
 }

@@ -50,7 +50,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.total.WithLabelValues(op)
 		m.success.WithLabelValues(op)
 	}
-	for _, reason := range []string{"unknown_instance", "not_believed", "not_storable", "unreadable_secret"} {
+	for _, reason := range []string{"unknown_instance", "not_believed", "not_storable", "unreadable_secret", "unreadable_size"} {
 		m.reportsRefused.WithLabelValues(reason)
 	}
 	return m

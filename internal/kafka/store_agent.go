@@ -70,11 +70,8 @@ func (s *Store) Desired(ctx context.Context, clusterID string, ids []ID) ([]Stam
 		err = row.Scan(&one.Stamp.Write, &k.ID, &k.Version, &k.Name, &k.Namespace, &k.Status, &k.PlacementID, &k.InstanceType, &k.QuotaConsumed, &size,
 			&k.MaxDataRetentionSize, &k.Owner, &k.OrganisationID, &k.BootstrapServerHost, &k.DesiredKafkaVersion, &k.DesiredStrimziVersion,
 			&k.DesiredKafkaIBPVersion, &k.ReauthenticationEnabled, &k.CanaryServiceAccountClientID, &k.CanaryServiceAccountClientSecret)
-		if err != nil {
-			return one, err
-		}
 		one.Stamp.ID, one.Stamp.Version = k.ID, k.Version
-		k.SizeSnapshot, err = s.sizes.read(size)
+		k.SizeSnapshot, one.Spoilt = s.sizes.read(size)
 		return one, err
 	}, "SELECT "+desiredColumns+" FROM kafka_requests WHERE id = ANY(?) AND "+desiredWhere, ids, clusterID)
 	if err != nil {
