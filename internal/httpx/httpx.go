@@ -293,6 +293,11 @@ func awaitBody(r *http.Request, body *singleValue, room *grant) error {
 	if !bears(r) {
 		return nil
 	}
+	if most := callOf(r.Context()).route.maxBody; r.ContentLength > most { // nobody need send it to hear that
+		body.begin()
+		body.judge(&http.MaxBytesError{Limit: most})
+		return nil
+	}
 	if !body.receive(room) {
 		return tooMany{time.Second}
 	}

@@ -26,7 +26,7 @@ func (c *LimitConfig) Flags(fs *pflag.FlagSet) {
 	fs.IntVar(&c.ReadsInFlight, "organisation-reads-in-flight", 32, "GET requests of one organisation that a replica serves at a time; more wait for their turn")
 	fs.IntVar(&c.WritesInFlight, "organisation-writes-in-flight", 8, "other requests of one organisation that a replica serves at a time; more wait for their turn")
 	fs.DurationVar(&c.Patience, "request-max-wait", 4*time.Second, "how long a request waits for its turn before it is refused with 429")
-	fs.Float64Var(&c.ReadRate, "organisation-read-rate", 0, "GET requests per second that a replica takes from one organisation, with bursts of ten seconds' worth; 0 takes any number")
+	fs.Float64Var(&c.ReadRate, "organisation-read-rate", 0, "GET requests per second that a replica takes from one organisation, and from all together who need no token; with bursts of ten seconds' worth; 0 takes any number")
 	fs.Float64Var(&c.WriteRate, "organisation-write-rate", 0, "other requests per second that a replica takes from one organisation, with bursts of ten seconds' worth; 0 takes any number")
 }
 

@@ -103,6 +103,43 @@ func TestWhoOwesABodyThatNobodyReadsKeepsNoPlace(t *testing.T) {
 	}
 }
 
+// Who announces too much is told so before sending any of it.
+func TestWhoAnnouncesTooMuchNeedNotSendIt(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	router := mux.NewRouter()
+	router.HandleFunc("/orders", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			errs.RequestError(w, r, err)
+		}
+	})
+	router.HandleFunc("/reset", func(http.ResponseWriter, *http.Request) {}) // reads no body, so it has no faults
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Second}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
+	})
+	require.NoError(t, err)
+	server, _ := run(t, httpx.ServerOptions{ReadTimeout: time.Minute}, handler)
+	for path, want := range map[string]int{"/orders": http.StatusBadRequest, "/reset": http.StatusOK} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
+		_, err = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n{")
+		require.NoError(t, err)
+		reply, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(reply.Body)
+		require.NoError(t, err)
+		require.Equal(t, want, reply.StatusCode, string(text))
+		if want != http.StatusOK {
+			require.Contains(t, string(text), "invalid request format: the body is larger than 1048576 bytes")
+		}
+	}
+}
+
 // untilCut drips text into a connection until its other end is gone.
 func untilCut(t *testing.T, conn net.Conn, drip string, reads bool) time.Time {
 	t.Helper()
