@@ -151,6 +151,7 @@ func TestHostileAnswers(t *testing.T) {
 	for _, said = range []string{
 		`{"allowed":true}`, `{"allowed":true,"subscription":{"id":""}}`, `{"allowed":true,"subscription":{"id":"../accounts"}}`,
 		`{"allowed":true,"subscription":{"id":"s1","cluster_id":"another"}}`,
+		`{}`, `{"allowed":null}`, `{"kind":"Error","code":"ACCT-MGMT-9","reason":"it went wrong"}`,
 	} {
 		_, err := client.Reserve(t.Context(), reservation("k1"))
 		require.ErrorIs(t, err, ocm.ErrUnavailable, said)

@@ -68,7 +68,10 @@ func (c *Client) Reserve(ctx context.Context, r Reservation) (Verdict, error) {
 		return Verdict{}, err
 	}
 	said := answer.Response()
-	if !said.Allowed() {
+	switch allowed, told := said.GetAllowed(); {
+	case !told: // quota may be taken: a no would have it forgotten
+		return Verdict{}, fmt.Errorf("%s: %w: the answer is no verdict", doing, ocm.ErrUnavailable)
+	case !allowed:
 		return Verdict{}, nil
 	}
 	if s := said.Subscription(); !usableID.MatchString(s.ID()) || s.ClusterID() != "" && s.ClusterID() != r.Key {
