@@ -156,6 +156,11 @@ func TestHostileAnswers(t *testing.T) {
 		_, err := client.Reserve(t.Context(), reservation("k1"))
 		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
 	}
+	for _, said = range []string{`{}`, `{"terms_required":null}`, `{"account_id":"1","redirect_url":"https://terms.example.test/"}`} {
+		accepted, _, err := client.TermsAccepted(t.Context(), "ann")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+		require.False(t, accepted)
+	}
 	for _, said = range []string{`{"items":[{"id":"../x","external_id":"1"}]}`, `{"items":[{"id":"o1","external_id":"2"}]}`, `{}`} {
 		_, err := client.Organisation(t.Context(), "1")
 		require.ErrorIs(t, err, ocm.ErrNotFound, said)

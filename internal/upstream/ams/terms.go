@@ -37,5 +37,9 @@ func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted b
 	case err != nil:
 		return false, "", err
 	}
-	return !answer.Response().TermsRequired(), answer.Response().RedirectUrl(), nil
+	required, told := answer.Response().GetTermsRequired()
+	if !told { // silence is no acceptance
+		return false, "", fmt.Errorf("%s: %w: the answer does not say whether terms are to be accepted", doing, ocm.ErrUnavailable)
+	}
+	return !required, answer.Response().RedirectUrl(), nil
 }
