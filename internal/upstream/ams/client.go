@@ -61,7 +61,7 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Accounts().List().
 		Page(1).Size(1).Search("username = " + quote(username)).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := checkList(doing, answer, err); err != nil {
 		return Account{}, false, err
 	}
 	for _, account := range answer.Items().Slice() {
@@ -73,6 +73,25 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 		}
 	}
 	return Account{}, false, nil
+}
+
+// checkList is ocm.Check for the answer to a search. One that holds no list is none:
+// it would tell that what was searched for is not there.
+func checkList[T any](doing string, answer interface {
+	ocm.Answer
+	GetItems() (T, bool)
+	GetTotal() (int, bool)
+}, err error,
+) error {
+	if err := ocm.Check(doing, answer, err); err != nil {
+		return err
+	}
+	_, items := answer.GetItems()
+	_, total := answer.GetTotal()
+	if !items && !total {
+		return fmt.Errorf("%s: %w: the answer is no list", doing, ocm.ErrUnavailable)
+	}
+	return nil
 }
 
 // usableID is what an id may look like: it is stored, shown, or an element of a path.

@@ -10,8 +10,6 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
 )
 
 const (
@@ -96,7 +94,7 @@ func (c *Client) searchNumbers(ctx context.Context, externalIDs []string) error 
 	}
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().List().
 		Page(1).Size(len(externalIDs)).Search(strings.Join(terms, " or ")).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := checkList(doing, answer, err); err != nil {
 		return err
 	}
 	told := map[string]string{}

@@ -45,11 +45,14 @@ func (c *Client) Organisation(ctx context.Context, externalID string) (string, e
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().List().
 		Page(1).Size(1).Search("external_id = " + quote(externalID)).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := checkList(doing, answer, err); err != nil {
 		return "", err
 	}
 	for _, o := range answer.Items().Slice() {
-		if o.ExternalID() == externalID && usableID.MatchString(o.ID()) { // whatever the search made of the id
+		if o.ExternalID() == externalID { // whatever the search made of the id
+			if !usableID.MatchString(o.ID()) {
+				return "", fmt.Errorf("%s: %w: the answer has no usable id", doing, ocm.ErrUnavailable)
+			}
 			c.organisations.Add(externalID, o.ID())
 			return o.ID(), nil
 		}
@@ -105,7 +108,7 @@ func (c *Client) quotaPage(ctx context.Context, organisationID string, page int)
 	answer, err := c.conn.AccountsMgmt().V1().Organizations().Organization(organisationID).QuotaCost().List().
 		Parameter("fetchRelatedResources", true).Parameter("fetchCloudAccounts", true).
 		Page(page).Size(costsPerPage).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := checkList(doing, answer, err); err != nil {
 		return nil, 0, err
 	}
 	items = answer.Items().Slice()

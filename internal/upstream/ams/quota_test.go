@@ -161,14 +161,35 @@ func TestHostileAnswers(t *testing.T) {
 		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
 		require.False(t, accepted)
 	}
-	for _, said = range []string{`{"items":[{"id":"../x","external_id":"1"}]}`, `{"items":[{"id":"o1","external_id":"2"}]}`, `{}`} {
+	for _, said = range []string{`{"items":[]}`, `{"items":null}`, `{"total":0}`, `{"items":[{"id":"o1","external_id":"2"}]}`} {
 		_, err := client.Organisation(t.Context(), "1")
 		require.ErrorIs(t, err, ocm.ErrNotFound, said)
 	}
+	said = `{"items":[{"id":"../x","external_id":"1"}]}`
+	_, err = client.Organisation(t.Context(), "1")
+	require.ErrorIs(t, err, ocm.ErrUnavailable, "it is there, and cannot be asked about")
 	said = `{"items":[{"id":"..","cluster_id":"k1"},{"id":"s1","cluster_id":"k2"},{"id":"s2","cluster_id":"k1","status":"Deprovisioned"},{"id":"s3","cluster_id":"k1"}]}`
 	found, err := client.Subscriptions(t.Context(), "k1")
 	require.NoError(t, err)
 	require.Equal(t, []string{"s3"}, found)
+
+	said = `{"items":[{"id":"o1","external_id":"1"}]}`
+	_, err = client.Organisation(t.Context(), "1")
+	require.NoError(t, err)
+	for _, said = range []string{`{}`, `{"kind":"Error","code":"ACCT-MGMT-9","reason":"it went wrong"}`} {
+		_, err := client.Organisation(t.Context(), "2")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+		_, err = client.QuotaCosts(t.Context(), "1")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+		_, err = client.Subscriptions(t.Context(), "k1")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+		_, err = client.Release(t.Context(), "k1", "")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+		_, _, err = client.Account(t.Context(), "ann")
+		require.ErrorIs(t, err, ocm.ErrUnavailable, said)
+	}
+	_, err = client.AccountNumbers(t.Context(), []string{"2"})
+	require.ErrorIs(t, err, ocm.ErrUnavailable)
 
 	page := `{"items":[{"id":"o1","external_id":"1"}` + strings.Repeat(`,{"quota_id":"q"}`, 999) + `]}`
 	said = page

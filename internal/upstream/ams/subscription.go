@@ -112,7 +112,7 @@ func (c *Client) Subscriptions(ctx context.Context, key string) ([]string, error
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Subscriptions().List().
 		Page(1).Size(100).Search("cluster_id = " + quote(key)).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := checkList(doing, answer, err); err != nil {
 		return nil, err
 	}
 	var ids []string
