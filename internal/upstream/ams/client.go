@@ -9,6 +9,7 @@ package ams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -75,7 +76,17 @@ func (c *Client) Account(ctx context.Context, username string) (found Account, o
 	return Account{}, false, nil
 }
 
-// checkList is ocm.Check for the answer to a search. One that holds no list is none:
+// check is ocm.Check, but a 404 that is not the service's own word, such as that of a
+// gateway without a route, says nothing of what is there.
+func check(doing string, answer ocm.Answer, err error) error {
+	err = ocm.Check(doing, answer, err)
+	if errors.Is(err, ocm.ErrNotFound) && !refuses(err) {
+		return fmt.Errorf("%s: %w: somebody else than the service answered with status 404", doing, ocm.ErrUnavailable)
+	}
+	return err
+}
+
+// checkList is check for the answer to a search. One that holds no list is none:
 // it would tell that what was searched for is not there.
 func checkList[T any](doing string, answer interface {
 	ocm.Answer
@@ -83,7 +94,7 @@ func checkList[T any](doing string, answer interface {
 	GetTotal() (int, bool)
 }, err error,
 ) error {
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := check(doing, answer, err); err != nil {
 		return err
 	}
 	_, items := answer.GetItems()
@@ -106,7 +117,7 @@ func (c *Client) CurrentAccount(ctx context.Context) (Account, error) {
 	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().CurrentAccount().Get().SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := check(doing, answer, err); err != nil {
 		return Account{}, err
 	}
 	return toAccount(answer.Body()), nil

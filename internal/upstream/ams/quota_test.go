@@ -222,6 +222,7 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 		{403, "application/json", `{"message":"forbidden"}`, false},
 		{403, "application/json", `{"kind":"Error","id":"403","code":"403","reason":"the gateway"}`, false},
 		{404, "application/json", ``, false},
+		{404, "application/json", `{"message":"no route matched"}`, false},
 		{404, "application/json", `{"kind":"Error","id":"7","code":"ACCT-MGMT-7","reason":"no such account"}`, true},
 		{403, "text/html", "<html>blocked</html>", false},
 		{413, "text/plain", "too large", false},
@@ -233,37 +234,36 @@ func TestOnlyTheServiceItselfRefuses(t *testing.T) {
 		require.Equal(t, c.refused, err == nil, "%d %s: %v", c.status, c.body, err)
 		require.Equal(t, c.refused, verdict.Denied != nil, "%d %s", c.status, c.body)
 		require.False(t, verdict.Allowed)
+		if c.status == 404 && !c.refused {
+			require.ErrorIs(t, err, ocm.ErrUnavailable)
+			_, err = client.QuotaCosts(t.Context(), "1")
+			require.ErrorIs(t, err, ocm.ErrUnavailable, "a 404 of somebody on the way says nothing of what is there: %s", c.body)
+			_, err = client.Release(t.Context(), "k1", "s1")
+			require.ErrorIs(t, err, ocm.ErrUnavailable, c.body)
+		}
 		accepted, _, err := client.TermsAccepted(t.Context(), "ann")
 		require.Equal(t, c.refused && c.status == 404, err == nil, "only whom the service itself does not know has accepted nothing: %d %s", c.status, c.body)
 		require.False(t, accepted)
 	}
 }
 
-// A 404 of something else would hide units that stay reserved.
-func TestOnlyTheServiceTellsThatASubscriptionIsGone(t *testing.T) {
+// What the service shows is not gone because a deletion finds nothing.
+func TestWhatIsShownIsNotReleased(t *testing.T) {
 	t.Parallel()
-	gone := ""
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		if r.Method == http.MethodDelete {
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = fmt.Fprint(w, gone)
-			return
-		}
-		_, _ = fmt.Fprint(w, `{"items":[]}`)
-	}))
-	t.Cleanup(server.Close)
-	client, err := ams.New(ocm.Config{AMSBaseURL: server.URL, TokenURL: server.URL, Token: log.Secret(offline(t)), Timeout: time.Second}, discard())
+	client, faults, state := newWorldWithState(t)
+	made, err := client.Reserve(t.Context(), reservation("k1"))
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, client.Close()) })
-	for _, gone = range []string{``, `{}`, `{"kind":"Error","id":"404","code":"404","reason":"the gateway"}`} {
-		_, err := client.Release(t.Context(), "k1", "s1")
-		require.Error(t, err, gone)
+	for _, known := range []string{made.SubscriptionID, ""} {
+		faults.Inject(emulator.Fault{Method: http.MethodDelete, Mode: emulator.Before, Status: http.StatusNotFound})
+		_, err = client.Release(t.Context(), "k1", known)
+		require.ErrorIs(t, err, ocm.ErrUnavailable)
+		faults.ClearFaults()
 	}
-	gone = `{"kind":"Error","id":"7","code":"ACCT-MGMT-7","reason":"no such subscription"}`
-	existed, err := client.Release(t.Context(), "k1", "s1")
+	require.Len(t, state.Subscriptions(), 1)
+	existed, err := client.Release(t.Context(), "k1", made.SubscriptionID)
 	require.NoError(t, err)
-	require.False(t, existed)
+	require.True(t, existed)
+	require.Empty(t, state.Subscriptions())
 }
 
 // A page may be smaller than what was asked for: the total says when all is read.

@@ -61,7 +61,7 @@ func (c *Client) Reserve(ctx context.Context, r Reservation) (Verdict, error) {
 	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().ClusterAuthorizations().Post().Request(body).SendContext(ctx)
-	if err := ocm.Check(doing, answer, err); err != nil {
+	if err := check(doing, answer, err); err != nil {
 		if refuses(err) {
 			return Verdict{Denied: err}, nil
 		}
@@ -144,10 +144,13 @@ func (c *Client) Release(ctx context.Context, key, known string) (existed bool, 
 	}
 	for _, id := range ids {
 		deleted, err := c.deleteSubscription(ctx, id)
+		if err == nil && !deleted { // the next search tells which of both was right
+			err = fmt.Errorf("deleting a subscription: %w: it is shown, and not found", ocm.ErrUnavailable)
+		}
 		if err != nil {
 			return existed, err
 		}
-		existed = existed || deleted
+		existed = true
 	}
 	return existed, nil
 }
@@ -160,8 +163,8 @@ func (c *Client) deleteSubscription(ctx context.Context, id string) (existed boo
 	}
 	defer cancel()
 	answer, err := c.conn.AccountsMgmt().V1().Subscriptions().Subscription(id).Delete().SendContext(ctx)
-	err = ocm.Check(doing, answer, err)
-	if errors.Is(err, ocm.ErrNotFound) && refuses(err) { // another's 404 would hide units that stay reserved
+	err = check(doing, answer, err)
+	if errors.Is(err, ocm.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err

@@ -31,8 +31,8 @@ func (c *Client) TermsAccepted(ctx context.Context, username string) (accepted b
 		return false, "", fmt.Errorf("building a review of terms: %w", err)
 	}
 	answer, err := c.conn.Authorizations().V1().TermsReview().Post().Request(request).SendContext(ctx)
-	switch err := ocm.Check(doing, answer, err); {
-	case errors.Is(err, ocm.ErrNotFound) && refuses(err):
+	switch err := check(doing, answer, err); {
+	case errors.Is(err, ocm.ErrNotFound):
 		return false, "", nil
 	case err != nil:
 		return false, "", err

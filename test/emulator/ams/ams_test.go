@@ -30,7 +30,7 @@ func dial(t *testing.T, o ams.Options) (*ams.AMS, *sdk.Connection) {
 	conn, err := ocm.Connect(ocm.Config{TokenURL: server.URL, Token: log.Secret(token)}, server.URL, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	return state, conn
+	return state, conn.Connection
 }
 
 func options() ams.Options {
