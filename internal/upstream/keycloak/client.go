@@ -48,6 +48,9 @@ func (a *Admin) find(ctx context.Context, clientID string) (*gocloak.Client, err
 	all, err := call(ctx, a, StepFind, func(ctx context.Context, token string) ([]*gocloak.Client, error) {
 		return a.sdk.GetClients(ctx, token, a.realm.Name, gocloak.GetClientsParams{ClientID: &clientID})
 	})
+	if errors.Is(err, ErrNotFound) { // the list itself, which tells nothing of what is on it
+		return nil, fmt.Errorf("%w: %w: there is no list", StepFind, ErrUnavailable)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +154,17 @@ func (a *Admin) Delete(ctx context.Context, clientID string) (existed bool, err 
 	if err != nil {
 		return false, err
 	}
-	return a.DeleteByID(ctx, gocloak.PString(found.ID))
+	if existed, err = a.DeleteByID(ctx, gocloak.PString(found.ID)); existed || err != nil {
+		return existed, err
+	}
+	// Shown, and not there: somebody else was faster, or one of both answers is wrong.
+	switch _, err = a.find(ctx, clientID); {
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return false, fmt.Errorf("deleting the SSO client %s: %w: it is shown, and not found", clientID, ErrUnavailable)
 }
 
 // DeleteByID removes a client by the realm's own id and says whether there was one.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -300,8 +301,8 @@ func TestKindsOfFailure(t *testing.T) {
 		403: keycloak.ErrUnauthorised, 404: keycloak.ErrNotFound, 409: keycloak.ErrConflict,
 		429: keycloak.ErrUnavailable, 500: keycloak.ErrUnavailable, 503: keycloak.ErrUnavailable,
 	} {
-		w.emulated.Inject(emulator.Fault{Path: clientsPath, Mode: emulator.Before, Status: status, Times: 1})
-		_, err := w.admin.Find(t.Context(), "any")
+		w.emulated.Inject(emulator.Fault{Path: "/clients", Mode: emulator.Before, Status: status, Times: 1})
+		_, err := w.admin.Get(t.Context(), "any")
 		require.ErrorIs(t, err, kind, status)
 	}
 	w.emulated.Inject(emulator.Fault{Path: clientsPath, Mode: emulator.Before, Status: 400, Times: 1})
@@ -310,6 +311,50 @@ func TestKindsOfFailure(t *testing.T) {
 	for _, kind := range []error{keycloak.ErrNotFound, keycloak.ErrConflict, keycloak.ErrUnauthorised, keycloak.ErrUnavailable} {
 		require.NotErrorIs(t, err, kind)
 	}
+}
+
+// Only the SSO itself can say that a client is not there: what it still has would
+// be forgotten, and open instances.
+func TestNothingIsGoneForANotFoundOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sso.Options{})
+	made, err := w.admin.Ensure(t.Context(), canary("k1"))
+	require.NoError(t, err)
+	kind, body := "", ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/clients") {
+			w.emulated.Handler().ServeHTTP(rw, r)
+			return
+		}
+		rw.Header().Set("Content-Type", kind)
+		rw.WriteHeader(http.StatusNotFound)
+		_, _ = rw.Write([]byte(body))
+	}))
+	t.Cleanup(proxy.Close)
+	there := w
+	there.url = proxy.URL
+	behind := there.connect(t, keycloak.Config{ClientSecret: ownSecret})
+	for _, c := range []struct{ kind, body string }{
+		{"text/html", "<html>404: no such page</html>"}, {"application/json", `{"message":"no route matched"}`}, {"application/json", ""},
+	} {
+		kind, body = c.kind, c.body
+		_, err = behind.Get(t.Context(), made.ID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, c.body)
+		require.NotErrorIs(t, err, keycloak.ErrNotFound, c.body)
+		_, err = behind.DeleteByID(t.Context(), made.ID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, c.body)
+		_, err = behind.Delete(t.Context(), made.ClientID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, c.body)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodDelete} { // a search that is not there, a client that is shown and not there
+		w.emulated.Inject(emulator.Fault{Method: method, Path: "/clients", Mode: emulator.Before, Status: http.StatusNotFound})
+		_, err = w.admin.Delete(t.Context(), made.ClientID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, method)
+		w.emulated.ClearFaults()
+	}
+	existed, err := w.admin.Delete(t.Context(), made.ClientID)
+	require.NoError(t, err)
+	require.True(t, existed)
 }
 
 func TestDeadline(t *testing.T) {
