@@ -97,7 +97,7 @@ func (s *Service) newOwner(ctx context.Context, who access.Identity, username st
 	case err != nil:
 		return Account{}, apierr.Wrap(apierr.General, err, "the new owner could not be looked up")
 	case !found || account.Banned || account.OrganisationID != who.OrgID:
-		return Account{}, apierr.New(apierr.BadRequest, "the new owner is not a member of the organisation")
+		return Account{}, apierr.New(apierr.BadRequest, "the new owner has to be a member of the organisation who may have instances")
 	}
 	return account, nil
 }

@@ -90,7 +90,8 @@ func (a *Accounts) Get(ctx context.Context, _ access.Identity, id string) (servi
 		return serviceaccount.Account{}, err
 	}
 	found, err := a.of(ctx).Get(ctx, id)
-	if refusal := (*redhatsso.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusNotFound {
+	// The SSO says in more than one way that there is none; what stands before it says it in no word of the SSO's.
+	if refusal := (*redhatsso.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusNotFound && refusal.Code != "" {
 		return serviceaccount.Account{}, apierr.Wrap(apierr.AccountNotFound, err, "")
 	}
 	if err != nil {

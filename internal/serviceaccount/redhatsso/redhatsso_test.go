@@ -64,6 +64,8 @@ func TestEveryFailureHasItsCode(t *testing.T) {
 		{404, `{"error":"service_account_not_found"}`, missing, missing, missing, missing, missing},
 		{403, `{"error":"service_account_access_invalid"}`, foreign, foreign, foreign, foreign, foreign},
 		{403, `{"error":"service_account_limit_exceeded"}`, full, full, full, full, full},
+		{404, `{"message":"no route matched"}`, general, notMade, general, notDeleted, general},
+		{404, `<html>no such page</html>`, general, notMade, general, notDeleted, general},
 		{404, `{"error":"not_found"}`, missing, notMade, general, notDeleted, general},
 		{400, `{"error":"invalid_field","error_description":"name is taken"}`, general, notMade, general, notDeleted, general},
 		{401, `{"error":"unauthorized"}`, general, notMade, general, notDeleted, general},
