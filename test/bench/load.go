@@ -53,7 +53,7 @@ func (l load) run(ctx context.Context) (outcome, error) {
 	lines := make([]*line, 0, l.connections)
 	defer func() {
 		for _, c := range lines {
-			c.conn.Close()
+			c.conn.end()
 		}
 	}()
 	for i := range l.connections {
@@ -120,7 +120,7 @@ func (c *line) work(ctx context.Context, l load, end time.Time) {
 		if errors.As(err, &wrong) {
 			continue
 		}
-		c.conn.Close()
+		c.conn.end()
 		again, err := l.dial(ctx, c.index)
 		if err != nil {
 			return
@@ -194,7 +194,7 @@ func one(ctx context.Context, address string, r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	defer c.conn.Close()
+	defer c.conn.end()
 	if err := c.conn.bound(); err != nil {
 		return answer{}, err
 	}

@@ -38,7 +38,7 @@ func connect(ctx context.Context, address string, alone bool) (*socket, error) {
 		return nil, err
 	}
 	if err := waitInKernel(file); err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, err
 	}
 	return &socket{ReadWriteCloser: file}, nil
@@ -56,6 +56,9 @@ func (s *socket) bound() error {
 	}
 	return s.polled.SetDeadline(time.Now().Add(replyLimit))
 }
+
+// end closes the connection; what that fails of is of no interest.
+func (s *socket) end() { _ = s.Close() }
 
 func (s *socket) Read(b []byte) (int, error) {
 	n, err := s.ReadWriteCloser.Read(b)
