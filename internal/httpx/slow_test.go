@@ -63,6 +63,19 @@ func TestSlowClientsAreCut(t *testing.T) {
 	}
 }
 
+// oneAtATime serves one caller, one request at a time.
+func oneAtATime(t *testing.T, router *mux.Router, errs *httpx.Errors) http.Handler {
+	t.Helper()
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Second}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
+	})
+	require.NoError(t, err)
+	return handler
+}
+
 // net/http waits for a body that nobody reads before it sends a reply of more than 2 kB. The one who owes it keeps
 // no place meanwhile.
 func TestWhoOwesABodyThatNobodyReadsKeepsNoPlace(t *testing.T) {
@@ -74,13 +87,7 @@ func TestWhoOwesABodyThatNobodyReadsKeepsNoPlace(t *testing.T) {
 		entered <- struct{}{}
 		errs.WriteError(w, r, apierr.New(apierr.NotFound, strings.Repeat("<", 1000))) // 6 kB as JSON
 	}).Methods(http.MethodGet, http.MethodDelete)
-	handler, err := httpx.NewHandler(httpx.Options{
-		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
-		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Second}),
-		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
-		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
-	})
-	require.NoError(t, err)
+	handler := oneAtATime(t, router, errs)
 	server, _ := run(t, httpx.ServerOptions{ReadTimeout: 10 * time.Second}, handler)
 	ask := func(method, body string) net.Conn {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
@@ -114,13 +121,7 @@ func TestWhoAnnouncesTooMuchNeedNotSendIt(t *testing.T) {
 		}
 	})
 	router.HandleFunc("/reset", func(http.ResponseWriter, *http.Request) {}) // reads no body, so it has no faults
-	handler, err := httpx.NewHandler(httpx.Options{
-		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
-		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Second}),
-		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
-		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
-	})
-	require.NoError(t, err)
+	handler := oneAtATime(t, router, errs)
 	server, _ := run(t, httpx.ServerOptions{ReadTimeout: time.Minute}, handler)
 	for path, want := range map[string]int{"/orders": http.StatusBadRequest, "/reset": http.StatusOK} {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
