@@ -58,3 +58,39 @@ func TestATurnOutlivesTheLockTimeout(t *testing.T) {
 	cancel()
 	require.Error(t, d.TxInTurn(ended, nil, func(db.Tx) error { return nil }), "not beyond the request's time")
 }
+
+// Two transactions that wait for each other are not the customer's mistake: the one
+// that the server gives up, which is the one that began to wait first, goes again.
+func TestATurnOutlivesADeadlock(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	mine, theirs := make(chan struct{}), make(chan struct{})
+	other := make(chan error, 1)
+	go func() {
+		other <- d.Tx(within(t), func(tx db.Tx) error {
+			if err := tx.Lock("second"); err != nil {
+				return err
+			}
+			close(theirs)
+			<-mine
+			for waits := false; !waits; { // until the turn waits for what this one has
+				err := tx.Gorm().Raw("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted " +
+					"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))").Scan(&waits).Error
+				if err != nil {
+					return err
+				}
+			}
+			return tx.Lock("first")
+		})
+	}()
+	<-theirs
+	tries := 0
+	require.NoError(t, d.TxInTurn(within(t), []db.Opening{db.OpenLock("first")}, func(tx db.Tx) error {
+		if tries++; tries == 1 {
+			close(mine)
+		}
+		return tx.Lock("second")
+	}))
+	require.NoError(t, <-other)
+	require.Equal(t, 2, tries)
+}

@@ -48,12 +48,13 @@ func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error
 }
 
 // TxInTurn is TxOpened with locks that many may wait for. Where the queue is longer
-// than a connection waits for a lock, it stands in line again: it has done nothing
-// yet, and the caller still has time.
+// than a connection waits for a lock, or the server gave this transaction up so that
+// others in a circle of locks could go on, it stands in line again: nothing was
+// done, and the caller still has time. So fn may be called more than once.
 func (d *DB) TxInTurn(ctx context.Context, locks []Opening, fn func(Tx) error) error {
 	for {
 		err := d.TxOpened(ctx, locks, fn)
-		if !IsLockTimeout(err) || ctx.Err() != nil {
+		if again := IsLockTimeout(err) || IsDeadlock(err); !again || ctx.Err() != nil {
 			return err
 		}
 	}
