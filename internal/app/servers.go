@@ -11,9 +11,10 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 )
 
-// servers are the three listeners.
+// servers are the listeners.
 type servers struct {
 	api, metrics, healthServer *httpx.Server
+	profiles                   *httpx.Server // nil if nobody asked for it
 	health                     *httpx.Health
 }
 
@@ -41,6 +42,13 @@ func (a *App) openServers(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.servers.healthServer.Close)
+	if h.ProfileAddress == "" {
+		return nil
+	}
+	if a.servers.profiles, err = httpx.Listen(ctx, h.Profile(), httpx.ProfileHandler(), a.logger); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.servers.profiles.Close)
 	return nil
 }
 
@@ -61,6 +69,9 @@ func (s *servers) run(serving, failing context.Context) error {
 	group, _ := errgroup.WithContext(failing)
 	group.Go(func() error { return s.metrics.Run(watching) })
 	group.Go(func() error { return s.healthServer.Run(watching) })
+	if s.profiles != nil {
+		group.Go(func() error { return s.profiles.Run(watching) })
+	}
 	err := s.api.Run(serving)
 	stopWatching()
 	if watchErr := group.Wait(); err == nil {
