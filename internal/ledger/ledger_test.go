@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -236,4 +237,36 @@ func TestCallsAreCountedUntilTheyAreSeenToEnd(t *testing.T) {
 	require.Zero(t, calls())
 	require.NoError(t, b.mark(b.of("k1")[0].ID, ledger.Created, ""))
 	require.Zero(t, calls())
+}
+
+// A ledger that grew fast, or was restored, has no statistics yet. What is wanted
+// again has to be found by its keys even then: it once read all rows of its kind,
+// which cost more with each instance that there was.
+func TestWantingAgainReadsNoRowsOfOthers(t *testing.T) {
+	b := setup(t)
+	records := func(owner string) []ledger.Intent {
+		var all []ledger.Intent
+		for _, host := range []string{"a.", "b.", "c.", "d.", "e."} {
+			all = append(all, ledger.Intent{OwnerKind: "kafka", OwnerID: owner, Kind: "dns_record", Key: host + owner})
+		}
+		return all
+	}
+	require.NoError(t, b.tx(func(tx db.Tx) error {
+		return tx.Gorm().Exec("ALTER TABLE external_resources SET (autovacuum_enabled = false)").Error
+	}))
+	for owner := range 400 {
+		require.NoError(t, b.want(records(strconv.Itoa(owner))...))
+	}
+	var before, after int64
+	require.NoError(t, b.tx(func(tx db.Tx) error {
+		const rowsRead = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'external_resources'"
+		if err := tx.Gorm().Raw(rowsRead).Scan(&before).Error; err != nil {
+			return err
+		}
+		if err := ledger.Begin(tx, now, records("17")...); err != nil {
+			return err
+		}
+		return tx.Gorm().Raw(rowsRead).Scan(&after).Error
+	}))
+	require.LessOrEqual(t, after-before, int64(10), "five rows, each read a time or two")
 }

@@ -97,16 +97,21 @@ func insert(tx db.Tx, now time.Time, in []Intent, calls int) (map[name]bool, err
 // were never seen created, and finds the keys that are not free. Then it fails, and
 // what it wrote is rolled back.
 func wantAgain(tx db.Tx, now time.Time, open map[name]bool, in []Intent, calls int) error {
-	var keys []any
+	var asked strings.Builder
+	args := []any{calls, Wanted, now}
 	for _, i := range in {
 		if !open[i.name()] {
-			keys = append(keys, []any{i.Kind, i.Key})
+			asked.WriteString(", (?::text, ?::text)")
+			args = append(args, i.Kind, i.Key)
 		}
 	}
+	// A join finds each row by its whole key. A list of pairs of one kind is read as
+	// "the kind, and one of the keys", and while the database knows nothing of a
+	// table that is young or restored it may read all rows of the kind for that.
 	var have []Intent
-	if err := tx.Gorm().Raw(`UPDATE external_resources SET calls = calls + ?, updated_at = CASE WHEN state = ? THEN ? ELSE updated_at END
-		WHERE (kind, key) IN ? RETURNING kind, key, owner_kind, owner_id, state`,
-		calls, Wanted, now, keys).Scan(&have).Error; err != nil {
+	if err := tx.Gorm().Raw(`UPDATE external_resources r SET calls = r.calls + ?, updated_at = CASE WHEN r.state = ? THEN ? ELSE r.updated_at END
+		FROM (VALUES `+asked.String()[len(", "):]+`) AS asked (kind, key) WHERE r.kind = asked.kind AND r.key = asked.key
+		RETURNING r.kind, r.key, r.owner_kind, r.owner_id, r.state`, args...).Scan(&have).Error; err != nil {
 		return err
 	}
 	for _, i := range have {
@@ -117,7 +122,7 @@ func wantAgain(tx db.Tx, now time.Time, open map[name]bool, in []Intent, calls i
 			return fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrDeleting)
 		}
 	}
-	if len(have) < len(keys) {
+	if len(have)+len(open) < len(in) {
 		return ErrDeleting
 	}
 	return nil
