@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -55,6 +56,44 @@ func TestEveryColumnSurvives(t *testing.T) {
 	got, err := NewStore(d).Live(bound(t), k.ID)
 	require.NoError(t, err)
 	require.Equal(t, k, got)
+}
+
+// A wave of orders comes faster than the database counts anew how many rows have
+// which status. A change read every instance of its status then, so that each cost
+// more than the one before.
+func TestAChangeReadsItsOwnRowOnly(t *testing.T) {
+	t.Parallel()
+	d := postgres.Database(t)
+	var k Kafka
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+		for n := range 500 {
+			k = row("wave-"+strconv.Itoa(n), Ready)
+			if err := insert(tx, k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	for _, sql := range []string{
+		"ALTER TABLE kafka_requests SET (autovacuum_enabled = false)",
+		"ANALYZE kafka_requests", // nothing is being provisioned
+		"UPDATE kafka_requests SET status = 'provisioning'",
+	} {
+		require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error { return tx.Gorm().Exec(sql).Error }))
+	}
+	k.Status = Provisioning
+	var before, after int64
+	require.NoError(t, d.Tx(bound(t), func(tx db.Tx) error {
+		const rowsRead = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'kafka_requests'"
+		if err := tx.Gorm().Raw(rowsRead).Scan(&before).Error; err != nil {
+			return err
+		}
+		if _, err := Apply(tx, k, Change{Event: BecameReady, Actor: ByAgent, Now: clock.System()}); err != nil {
+			return err
+		}
+		return tx.Gorm().Raw(rowsRead).Scan(&after).Error
+	}))
+	require.LessOrEqual(t, after-before, int64(2))
 }
 
 // A loop that is woken reads the row: one that has to wait is left in peace.
