@@ -148,9 +148,14 @@ func (s *stage) close() {
 
 // until asks often whether a level is reached, within a bound.
 func until(ctx context.Context, bound time.Duration, reached func(context.Context) (bool, error)) error {
+	return untilEach(ctx, 5*time.Millisecond, bound, reached)
+}
+
+// untilEach is until for a question that costs something, asked once in a while.
+func untilEach(ctx context.Context, pause, bound time.Duration, reached func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	ticker := time.NewTicker(5 * time.Millisecond)
+	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
 		ok, err := reached(ctx)

@@ -16,6 +16,7 @@ const (
 	// throughPoll is an honest rhythm: at that of the other rows fifty agents would
 	// be most of the load.
 	throughPoll     = 2 * time.Second
+	throughLook     = time.Second // counting costs the database, more the further it has come
 	throughLines    = 16
 	throughDeadline = time.Hour
 	throughParts    = 5 // of the way, to see whether the rate holds
@@ -42,7 +43,7 @@ func (s *stage) measureThrough(ctx context.Context, t *table) error {
 	marks := []time.Duration{}
 	for part := range throughParts {
 		goal := total * (part + 1) / throughParts
-		err := until(ctx, throughDeadline, func(ctx context.Context) (bool, error) {
+		err := untilEach(ctx, throughLook, throughDeadline, func(ctx context.Context) (bool, error) {
 			memory, err := resident(s.main.pid())
 			if err != nil {
 				return false, err
