@@ -22,7 +22,8 @@ type sequence struct {
 	t        *rapid.T
 	all      []*instance // model
 	places   map[string]string
-	versions map[string]int64 // of rows, at the last look
+	versions map[string]int64  // of rows, at the last look
+	were     map[string]string // the clusters of rows, then
 	lists    map[string]listing
 	ready    map[string]bool // clusters
 	sent     []batch
@@ -40,7 +41,7 @@ type batch struct {
 func (s *stage) begin(t *rapid.T) *sequence {
 	s.login()
 	return &sequence{
-		stage: s, t: t, places: map[string]string{}, versions: map[string]int64{}, lists: map[string]listing{}, began: time.Now(),
+		stage: s, t: t, places: map[string]string{}, versions: map[string]int64{}, were: map[string]string{}, lists: map[string]listing{}, began: time.Now(),
 		ready: map[string]bool{harness.ClusterOne: true, harness.ClusterTwo: true},
 	}
 }
@@ -187,7 +188,10 @@ func (q *sequence) agree() {
 	for _, k := range slices.SortedFunc(slices.Values(q.all), func(a, b *instance) int { return strings.Compare(a.id, b.id) }) {
 		row := q.w.Row(k.id)
 		changed[k.cluster] = changed[k.cluster] || q.versions[k.id] != row.Version || k.unreadable
-		q.versions[k.id] = row.Version
+		if was := q.were[k.id]; was != k.cluster {
+			changed[was] = true // one that its list did not show may have gone
+		}
+		q.versions[k.id], q.were[k.id] = row.Version, k.cluster
 		q.agreeCustomer(k)
 		if k.cluster == "" || k.status == ending || k.unreadable && k.status != deprovision {
 			continue
