@@ -212,12 +212,10 @@ func (r Rules) billingModel(request Request, granted entry, listed bool) (string
 	if listed {
 		for _, m := range granted.models(request.InstanceType) {
 			model, ok := instanceType.BillingModel(m.id)
-			if !ok {
+			if !ok || model.ID == EnterpriseModel { // no order without a cluster of the customer's has that one
 				continue
 			}
-			if model.ID != EnterpriseModel {
-				others = append(others, model.ID)
-			}
+			others = append(others, model.ID)
 			if best == "" || model.ID == standardModel {
 				best = model.ID
 			}

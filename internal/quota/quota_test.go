@@ -49,6 +49,12 @@ registered_users_per_organisation:
     granted_quota: [{instance_type_id: standard, kafka_billing_models: [{id: eval}, {id: standard, max_allowed_instances: 5}]}]
 - id: nobody
   any_user: false
+- id: owners
+  any_user: true
+  granted_quota: [{instance_type_id: standard, kafka_billing_models: [{id: enterprise}]}]
+- id: guests # who have a cluster of their own besides
+  any_user: true
+  granted_quota: [{instance_type_id: standard, kafka_billing_models: [{id: Enterprise}, {id: eval}]}]
 - id: past
   any_user: true
   granted_quota: [{instance_type_id: standard, kafka_billing_models: [{id: standard, expiration_date: "2020-01-01 +00:00"}]}]
@@ -118,6 +124,8 @@ func TestResolve(t *testing.T) {
 		"first account wins":                     {account("twin", ""), "standard", "", "", quota.Grant{BillingModel: "standard", Scope: byOwner, Limit: 2}, 0},
 		"organisation, default limit":            {account("ann", "1001"), "standard", "", "", quota.Grant{BillingModel: "standard", Scope: byOrg, Limit: 1}, 0},
 		"first model without standard":           {account("x", "open"), "standard", "", "", quota.Grant{BillingModel: "eval", Scope: byOrg, Limit: 3}, 0},
+		"not a cluster of one's own":             {account("x", "owners"), "standard", "", "", quota.Grant{}, apierr.InsufficientQuota},
+		"what comes after it":                    {account("x", "guests"), "standard", "", "", quota.Grant{BillingModel: "eval", Scope: byOrg, Limit: 1}, 0},
 		"asked for, limit of the organisation":   {account("x", "open"), "standard", "MARKETPLACE", "", quota.Grant{BillingModel: "marketplace", Scope: byOrg, Limit: 7}, 0},
 		"marketplace with its model":             {account("x", "open"), "standard", "marketplace", "aws", quota.Grant{BillingModel: "marketplace", Scope: byOrg, Limit: 7}, 0},
 		"marketplace without a model":            {account("x", "open"), "standard", "", "aws", quota.Grant{}, apierr.InsufficientQuota},
