@@ -3,6 +3,7 @@ package cluster
 import (
 	_ "embed"
 	"log/slog"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,8 +135,8 @@ func (e *Entry) check(problems *configfile.Problems, at configfile.Place) {
 	if e.Region == "" {
 		problems.Addf(at.At("region"), "is required")
 	}
-	if e.Limit < catalog.Unlimited {
-		problems.Addf(at.At("kafka_instance_limit"), "expected a number of streaming units, or -1 for no limit")
+	if e.Limit < catalog.Unlimited || e.Limit > math.MaxInt32 { // which is as wide as the column
+		problems.Addf(at.At("kafka_instance_limit"), "expected a number of streaming units up to %d, or -1 for no limit", math.MaxInt32)
 	}
 	if allowed := []Status{Provisioning, Provisioned, Ready}; !slices.Contains(allowed, e.Status) {
 		problems.Addf(at.At("status"), "%q is none of %s, %s, %s", e.Status, allowed[0], allowed[1], allowed[2])

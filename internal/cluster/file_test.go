@@ -50,6 +50,7 @@ func TestFileTellsAllMistakes(t *testing.T) {
 - {cluster_id: a/b, kafka_instance_limit: -2, status: accepted, provider_type: standalone, cluster_dns: "-x", supported_instance_type: "standard,standard"}
 - {cluster_id: c, cloud_provider: aws, region: r, provider_type: aws_eks, supported_instance_type: trial}
 - {cluster_id: c, cloud_provider: aws, region: r}
+- {cluster_id: d, cloud_provider: aws, region: r, kafka_instance_limit: 2147483648}
 `))
 	for _, want := range []string{
 		"clusters.yaml:2: clusters[0].cluster_id: is required",
@@ -57,6 +58,7 @@ func TestFileTellsAllMistakes(t *testing.T) {
 		"clusters[1].kafka_instance_limit", "clusters[1].status", "clusters[1].provider_type: standalone is not available yet",
 		"clusters[1].cluster_dns", "clusters[1].supported_instance_type", `clusters[2].provider_type: "aws_eks" is not known`,
 		"clusters[2].supported_instance_type", "clusters.yaml:6: clusters[3].cluster_id: is there twice",
+		"clusters.yaml:7: clusters[4].kafka_instance_limit: expected",
 	} {
 		require.ErrorContains(t, err, want)
 	}
