@@ -3,6 +3,7 @@ package kafkawork
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -57,6 +58,9 @@ func (w *Work) assign(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 	clusters, err := w.Clusters.Placeable(ctx, k.CloudProvider, k.Region)
 	if err != nil {
 		return 0, err
+	}
+	if w.DNS == nil { // the host name ends in the cluster's own, which the provider may not have told yet
+		clusters = slices.DeleteFunc(clusters, func(c cluster.Cluster) bool { return c.ClusterDNS == "" })
 	}
 	now := w.Clock()
 	var plan kafka.Plan

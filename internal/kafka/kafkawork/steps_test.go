@@ -89,6 +89,24 @@ func TestPlacementAgainTakesOnlyAClusterThatCanRunIt(t *testing.T) {
 	}
 }
 
+// Where no CNAME records are written the host name ends in the cluster's own.
+func TestPlacementAgainTakesNoClusterWhoseNameIsNotKnown(t *testing.T) {
+	b := newBench(t, 4)
+	b.deps.DNS, b.deps.Config.EnableCNAMEs = nil, false
+	b.rewire()
+	b.cluster("nameless", "strimzi-1")
+	require.NoError(t, b.d.Gorm(b.ctx).Exec("UPDATE clusters SET cluster_dns = ''").Error)
+	id := b.kafka("one", kafka.Provisioning, func(k *kafka.Kafka) { k.ClusterID = "" })
+	require.NoError(t, b.step("provisioning_kafka", id))
+	k := b.live(id)
+	require.Empty(t, k.BootstrapServerHost)
+	require.Empty(t, k.ClusterID)
+	b.cluster("young", "strimzi-1")
+	b.now = k.NextAttemptAt
+	require.NoError(t, b.step("provisioning_kafka", id))
+	require.Equal(t, "one-"+string(id)+".kas.young.example.test", b.live(id).BootstrapServerHost)
+}
+
 // The cluster does nothing but reject: its instance fails an hour after it was
 // handed over, not an hour after the last rejection.
 func TestAnHourOfRejectionsEndsInAFailure(t *testing.T) {
