@@ -58,7 +58,7 @@ func (l *limits) openings() (openings []db.Opening) {
 func (l *limits) check(clusters bool) error {
 	k := l.order
 	if !l.region.Allows(l.inRegion.Units, k.CapacityConsumed) {
-		return apierr.New(apierr.CapacityReached, "region "+k.Region+" has no room for another "+k.InstanceType+" instance, choose another region or try again later")
+		return apierr.New(apierr.CapacityReached, "region "+k.Region+" has no room for another "+k.InstanceType+"."+k.SizeID+" instance, choose another region or try again later")
 	}
 	if !clusters {
 		return noRoom(k)

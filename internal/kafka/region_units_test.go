@@ -5,8 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/clock"
+	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/test/postgres"
 )
 
@@ -42,4 +44,27 @@ func TestUnitsByRegionCountWhatTheLimitCounts(t *testing.T) {
 
 	// The limit of an order counts the same rows.
 	require.Equal(t, Usage{Units: 4, Instances: 3}, usage(t, d, Counted{InstanceType: "standard", CloudProvider: "aws", Region: "us-east-1"}))
+}
+
+// Where one unit is left a smaller plan may be ordered: the refusal must not deny it.
+func TestARegionIsFullForAPlan(t *testing.T) {
+	t.Parallel()
+	for plan, c := range map[string]struct {
+		units int
+		want  string
+	}{
+		"x1": {1, ""},
+		"x2": {2, "region us-east-1 has no room for another standard.x2 instance, choose another region or try again later"},
+	} {
+		k := row("one", Accepted)
+		k.SizeID, k.CapacityConsumed = plan, c.units
+		l := limits{order: k, region: catalog.Limit{Limited: true, Units: 3}, inRegion: Usage{Units: 2}, grant: quota.Grant{Unlimited: true}}
+		err := l.check(true)
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.True(t, apierr.Is(err, apierr.CapacityReached))
+		require.Equal(t, c.want, apierr.From(err).Reason)
+	}
 }
