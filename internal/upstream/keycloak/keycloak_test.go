@@ -3,6 +3,7 @@ package keycloak_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v4"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
@@ -407,6 +409,35 @@ func TestStrangeRepliesAreFailures(t *testing.T) {
 			require.ErrorIs(t, err, keycloak.ErrUnavailable)
 		})
 	}
+}
+
+// A secret goes into headers, forms and property files of others: what would break
+// out of a line there is no secret.
+func TestNotEveryTextIsASecret(t *testing.T) {
+	t.Parallel()
+	var value string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/token") {
+			_, _ = w.Write([]byte(`{"access_token":"a.b.c","expires_in":300}`))
+			return
+		}
+		assert.NoError(t, json.NewEncoder(w).Encode(map[string]string{"type": "secret", "value": value}))
+	}))
+	t.Cleanup(server.Close)
+	admin, err := keycloak.New(keycloak.Config{Realm: keycloak.Realm{BaseURL: server.URL, Name: realm}, ClientID: "x", ClientSecret: "y"})
+	require.NoError(t, err)
+	for _, value = range []string{"", "two\nlines", "a word", "nul\x00", "ünicode", strings.Repeat("x", 513)} {
+		_, err = admin.Secret(t.Context(), "one")
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", value)
+		_, err = admin.Regenerate(t.Context(), "one")
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", value)
+		require.NotContains(t, err.Error(), "word")
+	}
+	value = "It-is_" + strings.Repeat("~", 506)
+	got, err := admin.Secret(t.Context(), "one")
+	require.NoError(t, err)
+	require.Equal(t, value, got.Reveal())
 }
 
 func TestWrongCredentials(t *testing.T) {
