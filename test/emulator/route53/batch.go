@@ -2,7 +2,6 @@ package route53
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -10,14 +9,24 @@ import (
 // apply changes the zone when every change of the batch is allowed; otherwise it
 // gives the messages of all that are not and changes nothing.
 func (z *zone) apply(batch []xmlChange) (refused []string) {
-	next := &zone{Zone: z.Zone, records: maps.Clone(z.records)}
+	var undo []func() // in place of a copy, which a zone of a large fleet is too big for
 	for _, change := range batch {
-		if message := next.change(change); message != "" {
+		record := change.Set.record()
+		key := recordKey{record.Name, record.Type}
+		before, existed := z.records[key]
+		undo = append(undo, func() {
+			if delete(z.records, key); existed {
+				z.records[key] = before
+			}
+		})
+		if message := z.change(change); message != "" {
 			refused = append(refused, message)
 		}
 	}
-	if len(refused) == 0 {
-		z.records = next.records
+	if len(refused) > 0 {
+		for _, back := range slices.Backward(undo) {
+			back()
+		}
 	}
 	return refused
 }
@@ -69,12 +78,15 @@ func (z *zone) misplaced(record Record) string {
 	return ""
 }
 
+// recordTypes are those that the service knows.
+var recordTypes = []string{"A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV", "SSHFP", "SVCB", "TLSA", "TXT"}
+
 func (z *zone) place(record Record) (refused string) {
-	for key := range z.records {
-		clash := key.name == record.Name && key.kind != record.Type && (key.kind == "CNAME" || record.Type == "CNAME")
-		if clash {
+	for _, kind := range recordTypes {
+		_, exists := z.records[recordKey{record.Name, kind}]
+		if exists && kind != record.Type && (kind == "CNAME" || record.Type == "CNAME") {
 			return fmt.Sprintf("RRSet of type %s with DNS name %s is not permitted because a conflicting RRSet of type %s with the same DNS name already exists in zone %s.",
-				record.Type, onWire(record.Name), key.kind, z.Name)
+				record.Type, onWire(record.Name), kind, z.Name)
 		}
 	}
 	z.put(record)

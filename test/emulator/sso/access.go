@@ -89,10 +89,8 @@ func (s *SSO) Clients(realm string) []Client {
 		return nil
 	}
 	found := []Client{}
-	for _, c := range r.sorted() {
-		if !c.PublicClient {
-			found = append(found, c.exported(r.name))
-		}
+	for _, c := range r.sorted(func(c *client) bool { return !c.PublicClient }) {
+		found = append(found, c.exported(r.name))
 	}
 	return found
 }
@@ -150,7 +148,7 @@ func (s *SSO) State() any {
 		for _, u := range r.users {
 			one.Users = append(one.Users, u.Username)
 		}
-		for _, c := range r.sorted() {
+		for _, c := range r.sorted(anyClient) {
 			one.Clients = append(one.Clients, shown{c.ID, c.ClientID, c.Name, maps.Clone(c.Attributes)})
 		}
 		state[r.name] = one

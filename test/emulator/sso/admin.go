@@ -31,7 +31,7 @@ func (s *SSO) admin(handle func(http.ResponseWriter, *http.Request, place)) func
 // listClients follows Keycloak: q beats clientId, clientId is exact unless search=true.
 func (s *SSO) listClients(w http.ResponseWriter, r *http.Request, at place) {
 	query := r.URL.Query()
-	fits := func(*client) bool { return true }
+	fits := anyClient
 	switch clientID := query.Get("clientId"); {
 	case query.Get("q") != "":
 		wanted := attributeQuery(query.Get("q"))
@@ -43,13 +43,7 @@ func (s *SSO) listClients(w http.ResponseWriter, r *http.Request, at place) {
 	case clientID != "":
 		fits = func(c *client) bool { return c.ClientID == clientID }
 	}
-	found := []*client{}
-	for _, c := range at.realm.sorted() {
-		if fits(c) {
-			found = append(found, c)
-		}
-	}
-	reply(w, http.StatusOK, window(found, query.Get("first"), query.Get("max")))
+	reply(w, http.StatusOK, window(at.realm.sorted(fits), query.Get("first"), query.Get("max")))
 }
 
 func window[T any](all []T, first, limit string) []T {

@@ -174,12 +174,20 @@ func (r *realm) remove(gone *client) {
 	r.clients = slices.DeleteFunc(r.clients, func(c *client) bool { return c == gone })
 }
 
-// sorted gives the clients in the order in which Keycloak lists them.
-func (r *realm) sorted() []*client {
-	return slices.SortedFunc(slices.Values(r.clients), func(a, b *client) int {
-		return strings.Compare(a.ClientID, b.ClientID)
-	})
+// sorted gives the clients that fit in the order in which Keycloak lists them. It
+// sorts no others, which are many in a large fleet.
+func (r *realm) sorted(fits func(*client) bool) []*client {
+	found := []*client{}
+	for _, c := range r.clients {
+		if fits(c) {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b *client) int { return strings.Compare(a.ClientID, b.ClientID) })
+	return found
 }
+
+func anyClient(*client) bool { return true }
 
 func find[T any](all []*T, fits func(*T) bool) *T {
 	for _, one := range all {
