@@ -36,16 +36,20 @@ type Server struct {
 // Listen binds the address, so that a taken port is an error now and the port is
 // known; Run serves.
 func Listen(ctx context.Context, o ServerOptions, h http.Handler, logger *slog.Logger) (*Server, error) {
+	takes := cmp.Or(o.WriteTimeout, 30*time.Second)
 	s := &Server{
 		name: o.Name, logger: logger, drain: cmp.Or(o.DrainTimeout, 25*time.Second),
 		server: &http.Server{
 			Handler:           h,
 			ReadHeaderTimeout: cmp.Or(o.HeaderTimeout, 5*time.Second),
 			ReadTimeout:       cmp.Or(o.ReadTimeout, 15*time.Second),
-			WriteTimeout:      cmp.Or(o.WriteTimeout, 30*time.Second),
+			WriteTimeout:      takes,
 			IdleTimeout:       cmp.Or(o.IdleTimeout, 90*time.Second),
 			MaxHeaderBytes:    32 << 10,
-			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+			// Over HTTP/2 the timeout above ends a stream, and says so to its client: while the connection takes
+			// nothing it would never end, nor give back its place and what it holds.
+			HTTP2:    &http.HTTP2Config{WriteByteTimeout: takes},
+			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		},
 	}
 	if o.CertFile != "" {

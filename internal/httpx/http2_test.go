@@ -1,0 +1,109 @@
+package httpx_test
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
+)
+
+// withTLS adds a certificate of the test's own.
+func withTLS(t *testing.T, o httpx.ServerOptions) httpx.ServerOptions {
+	t.Helper()
+	dir := t.TempDir()
+	o.CertFile, o.KeyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writePair(t, o.CertFile, o.KeyFile, "localhost", 1)
+	return o
+}
+
+// Kinds and flags of frames. No client library sends what the tests of slow ones need.
+const (
+	dataFrame, headersFrame, settingsFrame, pingFrame, windowFrame, continuationFrame = 0x0, 0x1, 0x4, 0x6, 0x8, 0x9
+
+	endStream, endHeaders = 0x1, 0x4
+)
+
+func frame(kind, flags byte, stream uint32, payload string) string {
+	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
+	return string(binary.BigEndian.AppendUint32(append(head, flags), stream)) + payload
+}
+
+// greeting begins a connection whose streams may send so much; the connection may send any amount.
+func greeting(window uint32) string {
+	const windowOfStreams = "\x00\x04"
+	return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
+		frame(settingsFrame, 0, 0, windowOfStreams+string(binary.BigEndian.AppendUint32(nil, window))) +
+		frame(windowFrame, 0, 0, "\x3f\xff\xff\xff")
+}
+
+// Headers of "GET https://x/" and "POST https://x/".
+const getHeader, postHeader = "\x82\x84\x87\x41\x01x", "\x83\x84\x87\x41\x01x"
+
+// speak opens a connection for HTTP/2 whose kernel takes little that is not read.
+func speak(t *testing.T, server *httpx.Server, first string) net.Conn {
+	t.Helper()
+	plain, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Address())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = plain.Close() })
+	require.NoError(t, plain.(*net.TCPConn).SetReadBuffer(4096))
+	secured := tls.Client(plain, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	require.NoError(t, secured.HandshakeContext(t.Context()))
+	_, err = io.WriteString(secured, first)
+	require.NoError(t, err)
+	return secured
+}
+
+// Over HTTP/2 a timeout ends the stream; its connection, on which others may be, ends when it has been idle.
+func TestSlowClientsAreCutOverHTTP2(t *testing.T) {
+	t.Parallel()
+	const (
+		timeout = 300 * time.Millisecond
+		goodbye = time.Second // from the last stream to the end of a connection, by net/http
+	)
+	server, _ := run(t, withTLS(t, httpx.ServerOptions{
+		ReadTimeout: 2 * timeout, WriteTimeout: 3 * timeout, IdleTimeout: 4 * timeout,
+	}), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, strings.Repeat("x", 8<<20))
+		}
+	}))
+	for name, c := range map[string]struct {
+		first, drip string
+		after       time.Duration
+	}{
+		"headers": {frame(headersFrame, endStream, 1, getHeader), frame(continuationFrame, 0, 1, ""), 4*timeout + goodbye},
+		"body":    {frame(headersFrame, endHeaders, 1, postHeader), frame(dataFrame, 0, 1, "z"), 6*timeout + goodbye},
+		"reader":  {frame(headersFrame, endHeaders|endStream, 1, getHeader), "", 7*timeout + goodbye},
+		"idle":    {"", frame(pingFrame, 0, 0, "12345678"), 4*timeout + goodbye},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			took := untilCut(t, speak(t, server, greeting(1)+c.first), c.drip, true).Sub(began)
+			require.Greater(t, took, c.after-50*time.Millisecond)
+			require.Less(t, took, c.after+5*time.Second, "other tests run at once")
+		})
+	}
+}
+
+// The end of a stream has to be written, too: nothing else of a connection ends while it takes nothing.
+func TestWhoTakesNothingIsCutOverHTTP2(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{}, 1)
+	server, _ := run(t, withTLS(t, httpx.ServerOptions{WriteTimeout: 300 * time.Millisecond}), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 64<<20))
+		over <- struct{}{}
+	}))
+	speak(t, server, greeting(1<<31-1)+frame(headersFrame, endHeaders|endStream, 1, getHeader))
+	wait(t, over)
+}
