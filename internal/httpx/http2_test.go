@@ -1,6 +1,7 @@
 package httpx_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
@@ -27,7 +30,7 @@ func withTLS(t *testing.T, o httpx.ServerOptions) httpx.ServerOptions {
 
 // Kinds and flags of frames. No client library sends what the tests of slow ones need.
 const (
-	dataFrame, headersFrame, settingsFrame, pingFrame, windowFrame, continuationFrame = 0x0, 0x1, 0x4, 0x6, 0x8, 0x9
+	dataFrame, headersFrame, resetFrame, settingsFrame, pingFrame, windowFrame, continuationFrame = 0x0, 0x1, 0x3, 0x4, 0x6, 0x8, 0x9
 
 	endStream, endHeaders = 0x1, 0x4
 )
@@ -106,4 +109,65 @@ func TestWhoTakesNothingIsCutOverHTTP2(t *testing.T) {
 	}))
 	speak(t, server, greeting(1<<31-1)+frame(headersFrame, endHeaders|endStream, 1, getHeader))
 	wait(t, over)
+}
+
+// A client that resets its streams gives up its place and its place in line, and counts as gone, not as refused.
+func TestResetStreamsGiveUpTheirPlaces(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	entered := make(chan struct{}, 1)
+	router := mux.NewRouter()
+	router.HandleFunc("/long", func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-r.Context().Done()
+	})
+	reg := prometheus.NewRegistry()
+	limits := httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: time.Minute})
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(reg, limits), Limits: limits,
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "one"} },
+	})
+	require.NoError(t, err)
+	server, _ := run(t, withTLS(t, httpx.ServerOptions{}), handler)
+	in := func(serving, waiting float64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			return gauge(t, reg, "api_inbound_requests_in_flight", "reads") == serving && gauge(t, reg, "api_inbound_requests_waiting", "reads") == waiting
+		}, 10*time.Second, time.Millisecond)
+	}
+	ask := func(stream uint32) string {
+		return frame(headersFrame, endHeaders|endStream, stream, getHeader[:1]+"\x04\x05/long"+getHeader[2:])
+	}
+	const cancel = "\x00\x00\x00\x08"
+	conn := speak(t, server, greeting(1)+ask(1))
+	wait(t, entered)
+	_, err = io.WriteString(conn, ask(3)+ask(5))
+	require.NoError(t, err)
+	in(1, 2)
+	_, err = io.WriteString(conn, frame(resetFrame, 0, 3, cancel)+frame(resetFrame, 0, 5, cancel))
+	require.NoError(t, err)
+	in(1, 0)
+	_, err = io.WriteString(conn, frame(resetFrame, 0, 1, cancel))
+	require.NoError(t, err)
+	in(0, 0)
+	require.Eventually(t, func() bool { return served(t, reg, "499") == 2 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, served(t, reg, "429"))
+}
+
+// served counts the requests that ended so.
+func served(t *testing.T, reg *prometheus.Registry, code string) (sum float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if family.GetName() == "api_inbound_request_count" && label.GetName() == "code" && label.GetValue() == code {
+					sum += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
 }

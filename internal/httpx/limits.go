@@ -134,6 +134,9 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare fu
 		return nil, err
 	}
 	if !way.enter(ctx, by.Key, l.patience) {
+		if errors.Is(ctx.Err(), context.Canceled) { // who hung up was refused nothing
+			return nil, fmt.Errorf("waiting for a turn: %w", ctx.Err())
+		}
 		return nil, tooMany{time.Second}
 	}
 	return func() { way.leave(by.Key) }, nil
