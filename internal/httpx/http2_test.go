@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,4 +173,96 @@ func served(t *testing.T, reg *prometheus.Registry, code string) (sum float64) {
 		}
 	}
 	return sum
+}
+
+// What clients rely on is the same over HTTP/2, on one connection, and a stop lets it finish.
+func TestTheEdgeOverHTTP2(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	entered, release := make(chan struct{}), make(chan struct{})
+	router := mux.NewRouter()
+	router.HandleFunc("/list", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `["`+strings.Repeat("x", 3000)+`"]`)
+	}).Methods(http.MethodGet)
+	router.HandleFunc("/list", func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			errs.RequestError(w, r, err)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = w.Write(text)
+	}).Methods(http.MethodPost)
+	router.HandleFunc("/late", func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "{}")
+	})
+	router.HandleFunc("/broken", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	server, stop := run(t, withTLS(t, httpx.ServerOptions{}), oneAtATime(t, router, errs))
+	transport := &http.Transport{ForceAttemptHTTP2: true, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	ask := func(method, path, body string, header ...string) (*http.Response, string, error) {
+		req, err := http.NewRequestWithContext(t.Context(), method, "https://"+server.Address()+path, strings.NewReader(body))
+		require.NoError(t, err)
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		reply, err := client.Do(req)
+		if err != nil {
+			return nil, "", err
+		}
+		defer reply.Body.Close()
+		text, err := io.ReadAll(reply.Body)
+		return reply, string(text), err
+	}
+	first, whole, err := ask("GET", "/list", "")
+	require.NoError(t, err)
+	require.EqualValues(t, len(whole), first.ContentLength)
+	for _, c := range []struct {
+		method, path, body string
+		header             []string
+		status             int
+		says, means        string // of a header
+	}{
+		{"GET", "/list/", "", nil, 200, "ETag", first.Header.Get("ETag")},
+		{"GET", "/list", "", []string{"If-None-Match", first.Header.Get("ETag")}, 304, "ETag", first.Header.Get("ETag")},
+		{"GET", "/list", "", []string{"Accept-Encoding", "gzip"}, 200, "Content-Encoding", "gzip"},
+		{"GET", "/list", "", []string{"Origin", "https://x"}, 200, "Access-Control-Allow-Origin", "*"},
+		{"OPTIONS", "/list", "", []string{"Origin", "https://x", "Access-Control-Request-Method", "POST"}, 200, "Access-Control-Max-Age", "600"},
+		{"HEAD", "/list", "", nil, 405, "Allow", "GET, POST"},
+		{"POST", "/list", "{}", []string{"Expect", "100-continue"}, 202, "Cache-Control", "no-store"},
+		{"POST", "/list", "{} {}", nil, 400, "Content-Type", "application/json"},
+		{"POST", "/list", `"` + strings.Repeat("x", 1<<20) + `"`, nil, 400, "Content-Type", "application/json"},
+		{"GET", "/none", "", nil, 404, "Content-Type", "application/json"},
+	} {
+		reply, _, err := ask(c.method, c.path, c.body, c.header...)
+		require.NoError(t, err, "%s %s", c.method, c.path)
+		require.Equal(t, "HTTP/2.0", reply.Proto)
+		require.Equal(t, c.status, reply.StatusCode, "%s %s", c.method, c.path)
+		require.Equal(t, c.means, reply.Header.Get(c.says), "%s %s", c.method, c.path)
+	}
+	_, _, err = ask("GET", "/broken", "")
+	require.ErrorContains(t, err, "stream error", "the connection goes on")
+
+	late := make(chan string, 1)
+	go func() {
+		_, text, err := ask("POST", "/late", "")
+		late <- fmt.Sprint(text, err)
+	}()
+	wait(t, entered)
+	reply, _, err := ask("POST", "/list", "{}")
+	require.NoError(t, err)
+	require.Equal(t, 429, reply.StatusCode)
+	require.Equal(t, "1", reply.Header.Get("Retry-After"))
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	require.Eventually(t, func() bool { // it was told to go elsewhere
+		_, _, err := ask("GET", "/list", "")
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}, 10*time.Second, time.Millisecond)
+	close(release)
+	require.Equal(t, "{}<nil>", <-late)
+	require.NoError(t, <-stopped)
 }
