@@ -114,6 +114,27 @@ func TestWhoTakesNothingIsCutOverHTTP2(t *testing.T) {
 	wait(t, over)
 }
 
+// What is sent and read by nobody is in our memory over HTTP/2, for strangers as well.
+func TestLittleOfABodyIsTakenBeforeItIsRead(t *testing.T) {
+	t.Parallel()
+	server, _ := run(t, withTLS(t, httpx.ServerOptions{}), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done() // the client sent too much
+	}))
+	conn := speak(t, server, greeting(1)+frame(headersFrame, endHeaders, 1, postHeader)+
+		strings.Repeat(frame(dataFrame, 0, 1, strings.Repeat("x", 16<<10)), 9))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	for head := make([]byte, 9); head[3] != resetFrame; {
+		_, err := io.ReadFull(conn, head)
+		require.NoError(t, err)
+		payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+		_, err = io.ReadFull(conn, payload)
+		require.NoError(t, err)
+		if head[3] == resetFrame {
+			require.Equal(t, "\x00\x00\x00\x03", string(payload), "it was told how much it may send")
+		}
+	}
+}
+
 // A client that resets its streams gives up its place and its place in line, and counts as gone, not as refused.
 func TestResetStreamsGiveUpTheirPlaces(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,9 @@ type Server struct {
 	logger   *slog.Logger
 }
 
+// receivedUnread is how much of a connection's bodies is taken over HTTP/2 before it is read.
+const receivedUnread = 128 << 10
+
 // Listen binds the address, so that a taken port is an error now and the port is
 // known; Run serves.
 func Listen(ctx context.Context, o ServerOptions, h http.Handler, logger *slog.Logger) (*Server, error) {
@@ -46,9 +49,15 @@ func Listen(ctx context.Context, o ServerOptions, h http.Handler, logger *slog.L
 			WriteTimeout:      takes,
 			IdleTimeout:       cmp.Or(o.IdleTimeout, 90*time.Second),
 			MaxHeaderBytes:    32 << 10,
-			// Over HTTP/2 the timeout above ends a stream, and says so to its client: while the connection takes
-			// nothing it would never end, nor give back its place and what it holds.
-			HTTP2:    &http.HTTP2Config{WriteByteTimeout: takes},
+			HTTP2: &http.HTTP2Config{
+				// The timeout above ends a stream over HTTP/2, and says so to its client: while the connection
+				// takes nothing it would never end, nor give back its place and what it holds.
+				WriteByteTimeout: takes,
+				// A body is received into our memory before anybody reads it, a stranger's too. The longest
+				// report of an agent takes 64 round trips with this.
+				MaxReceiveBufferPerConnection: receivedUnread,
+				MaxReceiveBufferPerStream:     receivedUnread,
+			},
 			ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		},
 	}
