@@ -14,7 +14,7 @@ import (
 const OperationIDHeader = "X-Operation-ID"
 
 // call is what the outer handlers learn about a request from the inner ones. It
-// belongs to the request's goroutine.
+// belongs to the goroutine that works at the request, one at a time.
 type call struct {
 	id        string
 	route     route

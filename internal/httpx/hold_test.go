@@ -339,3 +339,63 @@ func TestAPlaceIsGivenBackWhateverHappens(t *testing.T) {
 		require.Equal(t, want, got.Code)
 	}
 }
+
+// Who waited is served by another goroutine than its own, and may break there.
+func TestWhatBreaksAfterItWaitedBreaksItsOwnRequest(t *testing.T) {
+	t.Parallel()
+	logged := &lockedBuffer{}
+	errs := newErrors(logged)
+	router := mux.NewRouter()
+	begun, release := make(chan struct{}), make(chan struct{})
+	router.HandleFunc("/wait", func(http.ResponseWriter, *http.Request) {
+		close(begun)
+		<-release
+	})
+	router.HandleFunc("/break", breakDown)
+	router.HandleFunc("/cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	router.HandleFunc("/work", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	limits := httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: 10 * time.Second})
+	registry := prometheus.NewRegistry()
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(registry, limits), Limits: limits,
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{Key: "org"} },
+	})
+	require.NoError(t, err)
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	type end struct {
+		status int
+		err    error
+	}
+	ask := func(path string) <-chan end {
+		over := make(chan end, 1)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path, nil)
+		require.NoError(t, err)
+		go func() {
+			reply, err := server.Client().Do(request)
+			if err != nil {
+				over <- end{err: err}
+				return
+			}
+			_ = reply.Body.Close()
+			over <- end{status: reply.StatusCode}
+		}()
+		return over
+	}
+	first := ask("/wait")
+	<-begun
+	var others []<-chan end
+	for i, path := range []string{"/break", "/cut", "/work"} {
+		others = append(others, ask(path))
+		require.Eventually(t, func() bool { return gauge(t, registry, "api_inbound_requests_waiting", "writes") == float64(i+1) }, 10*time.Second, time.Millisecond)
+	}
+	close(release)
+	require.Equal(t, 200, (<-first).status)
+	require.Equal(t, 500, (<-others[0]).status)
+	require.Error(t, (<-others[1]).err, "the connection is cut")
+	require.Equal(t, 200, (<-others[2]).status)
+	require.Contains(t, logged.String(), "breakDown", "the stack of what broke, not of who waited for it")
+}
+
+func breakDown(http.ResponseWriter, *http.Request) { panic("out of order") }

@@ -146,12 +146,16 @@ func (c *chain) guarded(out *reply, r *http.Request) (aborted bool) {
 		if cause == nil {
 			return
 		}
+		stack := debug.Stack()
+		if there, ok := cause.(*panicked); ok {
+			cause, stack = there.cause, there.stack
+		}
 		if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			aborted = true
 			return
 		}
 		err := fmt.Errorf("panic: %v", cause)
-		c.Logger.ErrorContext(r.Context(), "handler panicked", "cause", err.Error(), "stack", string(debug.Stack()))
+		c.Logger.ErrorContext(r.Context(), "handler panicked", "cause", err.Error(), "stack", string(stack))
 		if aborted = out.committed; !aborted {
 			c.Errors.WriteError(out, r, err)
 		} else if c.Errors.Report != nil {
@@ -229,19 +233,22 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 		body: http.MaxBytesReader(underlying(w), r.Body, target.maxBody), nul: target.batch, shelf: &c.texts,
 	}
 	defer body.end()
-	leave, err := c.enter(r, seen, body)
-	if err != nil {
+	if err := c.inTurn(r, seen, body, func() { c.serve(w, r, match, body) }); err != nil {
 		c.Errors.WriteError(w, r, err)
-		return
 	}
-	defer leave()
+}
+
+// serve runs the handler of a request whose turn it is.
+func (c *chain) serve(w http.ResponseWriter, r *http.Request, match *mux.RouteMatch, body *singleValue) {
+	seen := callOf(r.Context())
 	if c.Admit != nil {
-		if err := c.Admit(ctx, r.Method, target.template); err != nil {
+		if err := c.Admit(r.Context(), r.Method, seen.route.template); err != nil {
 			c.Errors.WriteError(w, r, err)
 			return
 		}
 	}
-	if r, err = normaliseQuery(r, c.FirstValue); err != nil {
+	r, err := normaliseQuery(r, c.FirstValue)
+	if err != nil {
 		c.Errors.RequestError(w, r, err)
 		return
 	}
@@ -249,38 +256,34 @@ func (c *chain) dispatch(w http.ResponseWriter, r *http.Request) {
 	if !seen.out.hold {
 		w.Header().Set("Cache-Control", "no-store") // secrets are told once, and to nobody else
 	}
-	if target.timeout > defaultTimeout {
+	if seen.route.timeout > defaultTimeout {
 		// The server's write timeout was chosen for the other routes.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(target.timeout + writeGrace))
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(seen.route.timeout + writeGrace))
 	}
 	r = mux.SetURLVars(r, match.Vars)
 	r.Body = body
 	match.Handler.ServeHTTP(w, r)
 }
 
-// enter receives the body, so that a client that sends slowly keeps no place, and
-// waits for the caller's turn. leave gives back the place, and the room of the body.
-func (c *chain) enter(r *http.Request, seen *call, body *singleValue) (leave func(), err error) {
-	ctx, template := r.Context(), seen.route.template
-	leave = func() {}
+// inTurn receives the body, so that a client that sends slowly keeps no place, and
+// serves the request in its caller's turn. An error tells why the turn did not come.
+func (c *chain) inTurn(r *http.Request, seen *call, body *singleValue, serve func()) error {
 	if coding := r.Header.Get("Content-Encoding"); bears(r) && coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, unreadable(nil, "a body with a Content-Encoding is not read, send it as it is")
+		return unreadable(nil, "a body with a Content-Encoding is not read, send it as it is")
 	}
-	if c.Limits != nil {
-		by := c.Caller(ctx, r.Method, template)
-		seen.out.room.tenant = by.Key
-		room := &grant{budget: &c.bodies, tenant: by.Key}
-		if by.Agent {
-			room.budget = &c.reports
-		}
-		done, err := c.Limits.enter(ctx, r.Method, by, func() error { return awaitBody(r, body, room) })
-		if err != nil {
-			room.repay()
-			return nil, err
-		}
-		leave = func() { done(); room.repay() }
+	if c.Limits == nil {
+		serve()
+		return nil
 	}
-	return leave, nil
+	ctx := r.Context()
+	by := c.Caller(ctx, r.Method, seen.route.template)
+	seen.out.room.tenant = by.Key
+	room := &grant{budget: &c.bodies, tenant: by.Key}
+	if by.Agent {
+		room.budget = &c.reports
+	}
+	defer room.repay()
+	return c.Limits.do(ctx, r.Method, by, func() error { return awaitBody(r, body, room) }, serve)
 }
 
 // bears tells whether a request has a body that its handler reads.

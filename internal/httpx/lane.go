@@ -3,6 +3,7 @@ package httpx
 import (
 	"container/list"
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -24,7 +25,7 @@ type lane struct {
 
 type tenant struct {
 	serving int
-	waiting *list.List    // of chan struct{}, closed when the turn comes
+	waiting *list.List    // of *waiter
 	turn    *list.Element // in ready
 }
 
@@ -32,8 +33,25 @@ func newLane(name string, capacity, perTenant, queue int) *lane {
 	return &lane{name: name, capacity: capacity, perTenant: perTenant, queue: queue, tenants: map[string]*tenant{}, ready: list.New()}
 }
 
-// enter waits for a turn, and tells whether it came. Who entered must leave.
-func (l *lane) enter(ctx context.Context, key string, patience time.Duration) bool {
+// waiter is a request that waits for its turn. Whoever ends a turn does its work:
+// a thousand that wait would each need the stack for it, and find it cold.
+type waiter struct {
+	key   string
+	work  func()
+	begun bool          // of the lane's
+	over  chan struct{} // closed when the work is done
+	cause *panicked     // of its end, if it was not a good one
+}
+
+// panicked carries a panic to the goroutine of its request.
+type panicked struct {
+	cause any
+	stack []byte
+}
+
+// do waits for a turn and does the work in it, on this goroutine or on another. It
+// comes back when the work is over, panics as the work does, and tells whether the turn came.
+func (l *lane) do(ctx context.Context, key string, patience time.Duration, work func()) bool {
 	l.mu.Lock()
 	t := l.tenants[key]
 	if t == nil {
@@ -44,6 +62,8 @@ func (l *lane) enter(ctx context.Context, key string, patience time.Duration) bo
 		l.serving++
 		t.serving++
 		l.mu.Unlock()
+		defer l.leave(key)
+		work()
 		return true
 	}
 	if t.waiting.Len() >= l.queue {
@@ -51,8 +71,8 @@ func (l *lane) enter(ctx context.Context, key string, patience time.Duration) bo
 		l.mu.Unlock()
 		return false
 	}
-	turn := make(chan struct{})
-	place := t.waiting.PushBack(turn)
+	w := &waiter{key: key, work: work, over: make(chan struct{})}
+	place := t.waiting.PushBack(w)
 	l.waiting++
 	l.line(t)
 	l.mu.Unlock()
@@ -60,27 +80,67 @@ func (l *lane) enter(ctx context.Context, key string, patience time.Duration) bo
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-turn:
-		return true
+	case <-w.over:
+		return w.done()
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	if l.withdraw(t, w, place) {
+		return false
+	}
+	<-w.over
+	return w.done()
+}
+
+// withdraw takes who waits no longer out of the queue, unless the turn came already.
+func (l *lane) withdraw(t *tenant, w *waiter, place *list.Element) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	select {
-	case <-turn: // it came in this moment
-		return true
-	default:
+	if w.begun {
+		return false
 	}
 	t.waiting.Remove(place)
 	l.waiting--
 	l.line(t)
-	l.forget(key, t)
-	return false
+	l.forget(w.key, t)
+	return true
 }
 
-// leave ends a turn and gives the place to whoever is next.
+func (w *waiter) done() bool {
+	if w.cause != nil {
+		panic(w.cause)
+	}
+	return true
+}
+
+func (w *waiter) run() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.cause = &panicked{cause: cause, stack: debug.Stack()}
+		}
+	}()
+	w.work()
+}
+
+// leave ends a turn.
 func (l *lane) leave(key string) {
+	if next := l.pass(key); next != nil {
+		go l.serve(next)
+	}
+}
+
+// serve does the work of who waited, and then that of whoever is next, until nobody is.
+func (l *lane) serve(w *waiter) {
+	for w != nil {
+		w.run()
+		next := l.pass(w.key)
+		close(w.over)
+		w = next
+	}
+}
+
+// pass ends a turn and gives the place to whoever is next, whose work is still to be done.
+func (l *lane) pass(key string) (next *waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.tenants[key]
@@ -88,20 +148,25 @@ func (l *lane) leave(key string) {
 	l.serving--
 	l.line(t)
 	for l.serving < l.capacity && l.ready.Len() > 0 {
-		l.serveNext()
+		if next != nil {
+			go l.serve(next)
+		}
+		next = l.callNext()
 	}
 	l.forget(key, t)
+	return next
 }
 
-func (l *lane) serveNext() {
+func (l *lane) callNext() *waiter {
 	next, _ := l.ready.Front().Value.(*tenant)
-	turn, _ := next.waiting.Remove(next.waiting.Front()).(chan struct{})
+	w, _ := next.waiting.Remove(next.waiting.Front()).(*waiter)
+	w.begun = true
 	l.waiting--
 	l.serving++
 	next.serving++
-	close(turn)
 	l.ready.MoveToBack(next.turn)
 	l.line(next)
+	return w
 }
 
 // line puts a tenant in the order of turns, or takes it out, as is right by now.

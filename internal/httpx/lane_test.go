@@ -14,8 +14,60 @@ import (
 
 const long = 10 * time.Second
 
+// visitors hold places of a lane until they are told to leave.
+type visitors struct {
+	*lane
+	mu     sync.Mutex
+	inside map[string][]chan<- chan<- struct{} // each is told where to say that it has left
+}
+
+func visit(t *testing.T, l *lane) *visitors {
+	t.Helper()
+	v := &visitors{lane: l, inside: map[string][]chan<- chan<- struct{}{}}
+	t.Cleanup(func() { // nobody waits any more
+		for key, all := range v.inside {
+			for range all {
+				v.leave(key)
+			}
+		}
+	})
+	return v
+}
+
+// enter waits for a turn, which lasts until somebody of the tenant leaves, and tells whether it came.
+func (v *visitors) enter(ctx context.Context, key string, patience time.Duration) bool {
+	came := make(chan bool, 1)
+	go func() {
+		var left chan<- struct{}
+		if !v.do(ctx, key, patience, func() {
+			end := make(chan chan<- struct{})
+			v.mu.Lock()
+			v.inside[key] = append(v.inside[key], end)
+			v.mu.Unlock()
+			came <- true
+			left = <-end
+		}) {
+			came <- false
+			return
+		}
+		close(left)
+	}()
+	return <-came
+}
+
+// leave ends the tenant's oldest turn, and comes back when its place was passed on.
+func (v *visitors) leave(key string) {
+	v.mu.Lock()
+	end := v.inside[key][0]
+	v.inside[key] = v.inside[key][1:]
+	v.mu.Unlock()
+	left := make(chan struct{})
+	end <- left
+	<-left
+}
+
 // queueUp starts a request that has to wait, and gives the channel that closes when its turn comes.
-func queueUp(t *testing.T, l *lane, key string) <-chan struct{} {
+func queueUp(t *testing.T, l *visitors, key string) <-chan struct{} {
 	t.Helper()
 	_, before := l.count()
 	came := make(chan struct{})
@@ -48,7 +100,7 @@ func came(turn <-chan struct{}) bool {
 
 func TestOneTenantsFloodDoesNotHoldUpTheOthers(t *testing.T) {
 	t.Parallel()
-	l := newLane("reads", 3, 2, 10)
+	l := visit(t, newLane("reads", 3, 2, 10))
 	require.True(t, l.enter(t.Context(), "flood", 0))
 	require.True(t, l.enter(t.Context(), "flood", 0))
 	third, fourth, fifth := queueUp(t, l, "flood"), queueUp(t, l, "flood"), queueUp(t, l, "flood")
@@ -74,7 +126,7 @@ func TestOneTenantsFloodDoesNotHoldUpTheOthers(t *testing.T) {
 
 func TestTenantsTakeTurns(t *testing.T) {
 	t.Parallel()
-	l := newLane("reads", 2, 2, 10)
+	l := visit(t, newLane("reads", 2, 2, 10))
 	require.True(t, l.enter(t.Context(), "flood", 0))
 	require.True(t, l.enter(t.Context(), "flood", 0))
 	calm := []<-chan struct{}{queueUp(t, l, "calm"), queueUp(t, l, "calm")}
@@ -89,23 +141,24 @@ func TestTenantsTakeTurns(t *testing.T) {
 func TestATurnThatComesAtTheLastMomentCounts(t *testing.T) {
 	t.Parallel()
 	l := newLane("reads", 1, 1, 10)
-	require.True(t, l.enter(t.Context(), "a", 0))
-	entered := make(chan bool, 1)
+	l.serving = 1
+	came := make(chan bool, 1)
 	const patience = 200 * time.Millisecond
-	go func() { entered <- l.enter(t.Context(), "b", patience) }()
+	go func() { came <- l.do(t.Context(), "b", patience, func() {}) }()
 	require.Eventually(t, func() bool { _, waiting := l.count(); return waiting == 1 }, long, time.Millisecond)
 	l.mu.Lock()
 	<-time.After(2 * patience) // it cannot give up its place now
 	l.serving--
-	l.tenants["a"].serving--
-	l.serveNext()
+	next := l.callNext()
 	l.mu.Unlock()
-	require.True(t, <-entered)
+	go l.serve(next)
+	require.True(t, <-came)
+	require.Zero(t, l.serving)
 }
 
 func TestNobodyWaitsForEver(t *testing.T) {
 	t.Parallel()
-	l := newLane("writes", 1, 1, 1)
+	l := visit(t, newLane("writes", 1, 1, 1))
 	require.True(t, l.enter(t.Context(), "a", 0))
 	require.False(t, l.enter(t.Context(), "b", time.Millisecond), "patience")
 	gone, cancel := context.WithCancel(t.Context())
@@ -117,6 +170,29 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	wait(t, waits)
 	l.leave("a")
 	require.Empty(t, l.tenants)
+}
+
+// Who has the reply may ask again at once, and finds the place free.
+func TestAPlaceIsFreeBeforeTheReplyLeaves(t *testing.T) {
+	t.Parallel()
+	l := visit(t, newLane("reads", 1, 1, 1))
+	require.True(t, l.enter(t.Context(), "a", 0))
+	working, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		l.do(t.Context(), "a", long, func() {
+			l.lane.mu.Lock() // the place cannot be passed on now
+			close(working)
+		})
+	}()
+	require.Eventually(t, func() bool { _, waiting := l.count(); return waiting == 1 }, long, time.Millisecond)
+	l.leave("a")
+	<-working
+	early := came(over)
+	l.lane.mu.Unlock()
+	require.False(t, early)
+	wait(t, over)
+	require.Zero(t, l.serving)
 }
 
 // However requests come, go and give up: the bounds hold, and in the end nothing is left.
@@ -133,19 +209,22 @@ func TestALaneKeepsItsBounds(t *testing.T) {
 		var all sync.WaitGroup
 		for _, key := range keys {
 			all.Go(func() {
-				if !l.enter(context.Background(), key, patience) {
-					return
+				served := false
+				came := l.do(context.Background(), key, patience, func() {
+					mu.Lock()
+					inside[key]++
+					total++
+					most, mostTotal = max(most, inside[key]), max(mostTotal, total)
+					mu.Unlock()
+					mu.Lock()
+					served = true
+					inside[key]--
+					total--
+					mu.Unlock()
+				})
+				if came != served {
+					t.Errorf("told %t, served %t", came, served)
 				}
-				mu.Lock()
-				inside[key]++
-				total++
-				most, mostTotal = max(most, inside[key]), max(mostTotal, total)
-				mu.Unlock()
-				mu.Lock()
-				inside[key]--
-				total--
-				mu.Unlock()
-				l.leave(key)
 			})
 		}
 		all.Wait()
@@ -159,13 +238,7 @@ func TestALaneKeepsItsBounds(t *testing.T) {
 func TestRatesAreCountedForEachCaller(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(LimitConfig{ReadsInFlight: 100, WritesInFlight: 100, ReadRate: 0.5})
-	ask := func(method string, by Caller) error {
-		leave, err := l.enter(t.Context(), method, by, ready)
-		if err == nil {
-			leave()
-		}
-		return err
-	}
+	ask := func(method string, by Caller) error { return l.do(t.Context(), method, by, ready, func() {}) }
 	for range 5 {
 		require.NoError(t, ask("GET", Caller{Key: "org1"}))
 	}

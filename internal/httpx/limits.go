@@ -109,9 +109,9 @@ func (l *Limits) lanes() []*lane {
 	return []*lane{l.reads, l.slow, l.metrics, l.writes, l.agents, l.admins}
 }
 
-// enter lets a caller that does not ask too fast prepare, and waits for its turn. Who
-// got one must call leave.
-func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare func() error) (leave func(), err error) {
+// do lets a caller that does not ask too fast prepare, waits for its turn and does the
+// work in it. An error tells why there was none.
+func (l *Limits) do(ctx context.Context, method string, by Caller, prepare func() error, work func()) error {
 	way, pace := l.writes, l.writeRates
 	switch {
 	case by.Agent:
@@ -128,18 +128,18 @@ func (l *Limits) enter(ctx context.Context, method string, by Caller, prepare fu
 		way = l.slow
 	}
 	if wait := pace.take(by.Key); wait > 0 {
-		return nil, tooMany{wait}
+		return tooMany{wait}
 	}
 	if err := prepare(); err != nil {
-		return nil, err
+		return err
 	}
-	if !way.enter(ctx, by.Key, l.patience) {
+	if !way.do(ctx, by.Key, l.patience, work) {
 		if errors.Is(ctx.Err(), context.Canceled) { // who hung up was refused nothing
-			return nil, fmt.Errorf("waiting for a turn: %w", ctx.Err())
+			return fmt.Errorf("waiting for a turn: %w", ctx.Err())
 		}
-		return nil, tooMany{time.Second}
+		return tooMany{time.Second}
 	}
-	return func() { way.leave(by.Key) }, nil
+	return nil
 }
 
 // tooMany refuses a request, and says when another try makes sense.

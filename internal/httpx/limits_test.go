@@ -9,17 +9,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// stay takes a place until the test is over.
+func stay(t *testing.T, l *Limits, method string, by Caller) error {
+	t.Helper()
+	came := make(chan error, 1)
+	go func() {
+		came <- l.do(t.Context(), method, by, ready, func() {
+			came <- nil
+			<-t.Context().Done()
+		})
+	}()
+	return <-came
+}
+
 // When an upstream hangs, so do the requests that wait for it, until their time is over. Nobody else may.
 func TestWhoWaitsForAnUpstreamTakesNobodysPlace(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1})
 	slow := Caller{Slow: true, Key: "one"}
 	for range slowInFlight {
-		_, err := l.enter(t.Context(), http.MethodGet, slow, ready)
-		require.NoError(t, err)
+		require.NoError(t, stay(t, l, http.MethodGet, slow))
 	}
-	_, err := l.enter(t.Context(), http.MethodGet, slow, ready)
-	require.Error(t, err)
+	require.Error(t, stay(t, l, http.MethodGet, slow))
 	for _, free := range []struct {
 		method string
 		by     Caller
@@ -27,9 +38,7 @@ func TestWhoWaitsForAnUpstreamTakesNobodysPlace(t *testing.T) {
 		{http.MethodGet, Caller{Key: "one"}}, {http.MethodPost, Caller{Key: "one"}}, {http.MethodGet, Caller{Slow: true, Key: "two"}},
 		{http.MethodGet, Caller{Agent: true, Key: "one"}},
 	} {
-		leave, err := l.enter(t.Context(), free.method, free.by, ready)
-		require.NoError(t, err, "%+v", free)
-		leave()
+		require.NoError(t, l.do(t.Context(), free.method, free.by, ready, func() {}), "%+v", free)
 	}
 }
 
@@ -39,8 +48,7 @@ func TestTheStoreOfMetricsIsShared(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1})
 	ask := func(key string) error {
-		_, err := l.enter(t.Context(), http.MethodGet, Caller{Metrics: true, Key: key}, ready)
-		return err
+		return stay(t, l, http.MethodGet, Caller{Metrics: true, Key: key})
 	}
 	for _, key := range []string{"one", "two", "three", "four"} {
 		for range 4 {
@@ -50,8 +58,7 @@ func TestTheStoreOfMetricsIsShared(t *testing.T) {
 	}
 	require.Error(t, ask("five"), "all 64 questions are under way")
 	for _, by := range []Caller{{Slow: true, Key: "one"}, {Key: "one"}} {
-		_, err := l.enter(t.Context(), http.MethodGet, by, ready)
-		require.NoError(t, err)
+		require.NoError(t, stay(t, l, http.MethodGet, by))
 	}
 }
 
@@ -60,14 +67,11 @@ func TestAdministratorsHaveALaneOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	l := NewLimits(LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, ReadRate: 0.001})
 	for _, key := range []string{"one", "two", "three", "four"} {
-		_, err := l.enter(t.Context(), http.MethodGet, Caller{Key: key}, ready)
-		require.NoError(t, err)
+		require.NoError(t, stay(t, l, http.MethodGet, Caller{Key: key}))
 	}
-	_, err := l.enter(t.Context(), http.MethodGet, Caller{Key: "five"}, ready)
-	require.Error(t, err)
+	require.Error(t, stay(t, l, http.MethodGet, Caller{Key: "five"}))
 	ask := func(key string) error {
-		_, err := l.enter(t.Context(), http.MethodGet, Caller{Admin: true, Key: key}, ready)
-		return err
+		return stay(t, l, http.MethodGet, Caller{Admin: true, Key: key})
 	}
 	for range adminInFlight {
 		require.NoError(t, ask("one"), "no rate is counted")
