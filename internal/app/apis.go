@@ -95,6 +95,7 @@ func (a *App) apiHandler(errs *httpx.Errors) (http.Handler, error) {
 		Limits: limits, Caller: a.callerOf,
 		Metrics: httpx.NewMetrics(a.registry, limits), Actions: actions,
 		Batches:    []string{"/api/kafkas_mgmt/v1/agent-clusters/{id}/kafkas/status"},
+		Bodiless:   bodiless(),
 		Timeouts:   a.timeouts(),
 		FirstValue: []string{"async", "page", "size", "orderBy", "search", "client_id", "duration", "interval"},
 	})
@@ -131,6 +132,9 @@ const (
 	accountPaths = "/api/kafkas_mgmt/v1/service_accounts"
 	orderPath    = "/api/kafkas_mgmt/v1/kafkas"
 )
+
+// bodiless are the templates whose operations take no body by a method that has one elsewhere.
+func bodiless() []string { return []string{accountPaths + "/{id}/reset_credentials"} }
 
 // listRoutes names what a router serves: "GET /path/{id}", or "ANY /path" for a
 // route that takes every method.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/access"
@@ -11,6 +12,7 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/httpx"
 	"github.com/kas-fleet/kas-fleet-manager/internal/quota"
 	"github.com/kas-fleet/kas-fleet-manager/internal/upstream/ocm"
+	"github.com/kas-fleet/kas-fleet-manager/openapi"
 )
 
 // Who waits for whom: a route in the wrong lane takes the places of those that it has nothing to do with.
@@ -45,4 +47,25 @@ func TestOrdersThatWaitForUpstreamsHaveTime(t *testing.T) {
 		require.Equal(t, waits, a.callerOf(t.Context(), http.MethodPost, orderPath).Slow)
 		require.Equal(t, waits, a.timeouts()[orderPath] > ocm.DefaultTimeout, "the answer may come as late as that")
 	}
+}
+
+// Bodies that no operation takes are not waited for, and those that one takes are.
+func TestOperationsWithoutABodyAreKnown(t *testing.T) {
+	t.Parallel()
+	var without []string
+	for _, document := range [][]byte{openapi.PublicYAML(), openapi.AgentYAML(), openapi.AdminYAML()} {
+		doc, err := openapi3.NewLoader().LoadFromData(document)
+		require.NoError(t, err)
+		for path, item := range doc.Paths.Map() {
+			for method, operation := range item.Operations() {
+				if operation.RequestBody == nil && method != http.MethodGet && method != http.MethodDelete {
+					without = append(without, path)
+				}
+				if operation.RequestBody != nil {
+					require.NotContains(t, bodiless(), path)
+				}
+			}
+		}
+	}
+	require.ElementsMatch(t, without, bodiless())
 }

@@ -153,3 +153,39 @@ func TestABodyThatComesTooLate(t *testing.T) {
 	require.Equal(t, 400, reply.Code)
 	require.Contains(t, reply.Body.String(), "the body did not arrive in time")
 }
+
+// A body that its handler does not read keeps nobody from being served, and what is wrong with it is nobody's business.
+func TestABodyThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	errs := newErrors(io.Discard)
+	router := mux.NewRouter()
+	router.HandleFunc("/unread/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "served")
+		}
+	})
+	handler, err := httpx.NewHandler(httpx.Options{
+		Router: router, Errors: errs, Logger: errs.Logger, Metrics: httpx.NewMetrics(prometheus.NewRegistry(), nil),
+		Limits:    httpx.NewLimits(httpx.LimitConfig{ReadsInFlight: 1, WritesInFlight: 1, Patience: 5 * time.Second}),
+		Authorize: func(r *http.Request, _ string) (context.Context, error) { return r.Context(), nil },
+		Caller:    func(context.Context, string, string) httpx.Caller { return httpx.Caller{} },
+		Bodiless:  []string{"/unread/{id}"},
+	})
+	require.NoError(t, err)
+	never := newDripping("{")
+	defer close(never.goOn)
+	served := make(chan *httptest.ResponseRecorder)
+	go func() {
+		reply := httptest.NewRecorder()
+		request := httptest.NewRequestWithContext(t.Context(), "POST", "/unread/x", never)
+		request.Header.Set("Content-Encoding", "gzip")
+		handler.ServeHTTP(reply, request)
+		served <- reply
+	}()
+	select {
+	case reply := <-served:
+		assertReply(t, reply, 200, "served")
+	case <-never.stuck:
+		t.Error("the body was waited for")
+	}
+}

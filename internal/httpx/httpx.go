@@ -64,6 +64,7 @@ type Options struct {
 	// Batches are templates whose body holds many entries: they take 8 MiB in place
 	// of 1 MiB, and a NUL in one entry does not cost the others.
 	Batches    []string
+	Bodiless   []string                 // templates whose handlers read no body: none is waited for, nor looked at
 	Timeouts   map[string]time.Duration // templates whose handlers have more or less than 25 s
 	FirstValue []string                 // query parameters of which only the first value counts
 }
@@ -288,7 +289,7 @@ func (c *chain) inTurn(r *http.Request, seen *call, body *singleValue, serve fun
 
 // bears tells whether a request has a body that its handler reads.
 func bears(r *http.Request) bool {
-	return r.ContentLength != 0 && r.Method != http.MethodGet && r.Method != http.MethodDelete
+	return r.ContentLength != 0 && r.Method != http.MethodGet && r.Method != http.MethodDelete && !callOf(r.Context()).route.bodiless
 }
 
 // awaitBody receives the bodies that handlers read.

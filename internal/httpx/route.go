@@ -18,6 +18,7 @@ type route struct {
 	label    string // of the metrics
 	maxBody  int64
 	batch    bool // many entries in one body
+	bodiless bool // the handler reads no body
 	timeout  time.Duration
 }
 
@@ -41,6 +42,7 @@ func readRoutes(o Options) (map[*mux.Route]route, error) {
 		if slices.Contains(o.Batches, template) {
 			entry.maxBody, entry.batch = largeBody, true
 		}
+		entry.bodiless = slices.Contains(o.Bodiless, template)
 		if timeout, ok := o.Timeouts[template]; ok {
 			entry.timeout = timeout
 		}
@@ -50,7 +52,7 @@ func readRoutes(o Options) (map[*mux.Route]route, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := slices.Clone(o.Batches)
+	named := slices.Concat(o.Batches, o.Bodiless)
 	for template := range o.Timeouts {
 		named = append(named, template)
 	}
