@@ -24,6 +24,7 @@ func FuzzRequest(f *testing.F) {
 	for i, op := range ops {
 		e := entries[op.String()]
 		f.Add(byte(i), "x", e.query, e.body)
+		f.Add(byte(i), "\x00", e.query, e.body)
 		f.Add(byte(i), "%00", "async=true&page=-1&size=0&search=%27&orderBy=,&client_id=x", `{"name":"\u0000","unknown":[1e999],"k":{"conditions":[{}]}}`)
 	}
 	s := beside(f)

@@ -3415,6 +3415,10 @@ type GetInstanceTypesByCloudProviderAndRegionResponse struct {
 	JSON403 *ForbiddenApplicationJSON
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
 	ApplicationProblemJSON403 *ForbiddenApplicationProblemPlusJSON
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFoundApplicationJSON
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFoundApplicationProblemPlusJSON
 	// JSON405 the response for an HTTP 405 `application/json` response
 	JSON405 *MethodNotAllowedApplicationJSON
 	// ApplicationProblemJSON405 the response for an HTTP 405 `application/problem+json` response
@@ -6147,6 +6151,20 @@ func ParseGetInstanceTypesByCloudProviderAndRegionResponse(rsp *http.Response) (
 			return nil, err
 		}
 		response.ApplicationProblemJSON403 = &dest
+
+	case rsp.Header.Get("Content-Type") == "application/json" && rsp.StatusCode == 404:
+		var dest NotFoundApplicationJSON
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case rsp.Header.Get("Content-Type") == "application/problem+json" && rsp.StatusCode == 404:
+		var dest NotFoundApplicationProblemPlusJSON
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
 
 	case rsp.Header.Get("Content-Type") == "application/json" && rsp.StatusCode == 405:
 		var dest MethodNotAllowedApplicationJSON
@@ -11538,6 +11556,36 @@ func (response GetInstanceTypesByCloudProviderAndRegion403ApplicationProblemPlus
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetInstanceTypesByCloudProviderAndRegion404JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstanceTypesByCloudProviderAndRegion404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetInstanceTypesByCloudProviderAndRegion404ApplicationProblemPlusJSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
