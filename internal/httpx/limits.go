@@ -23,7 +23,7 @@ type LimitConfig struct {
 
 // Flags declares the flags with their defaults.
 func (c *LimitConfig) Flags(fs *pflag.FlagSet) {
-	fs.IntVar(&c.ReadsInFlight, "organisation-reads-in-flight", 32, "GET requests of one organisation that a replica serves at a time; more wait for their turn")
+	fs.IntVar(&c.ReadsInFlight, "organisation-reads-in-flight", 8, "GET requests of one organisation that a replica serves at a time; more wait for their turn")
 	fs.IntVar(&c.WritesInFlight, "organisation-writes-in-flight", 8, "other requests of one organisation that a replica serves at a time; more wait for their turn")
 	fs.DurationVar(&c.Patience, "request-max-wait", 4*time.Second, "how long a request waits for its turn before it is refused with 429")
 	fs.Float64Var(&c.ReadRate, "organisation-read-rate", 0, "GET requests per second that a replica takes from one organisation, and from all together who need no token; with bursts of ten seconds' worth; 0 takes any number")
@@ -56,7 +56,9 @@ func (c *LimitConfig) Validate() error {
 }
 
 const (
-	// One organisation's share of a lane, at most: there is always room for another.
+	// One organisation's share of a lane, at most: there is always room for another. A lane
+	// has as many places as keep the processors and the database busy. With more of them
+	// each request takes longer, and costs more.
 	shares = 4
 	// Requests that wait cost some kilobytes each.
 	waitingPerTenant = 2000
