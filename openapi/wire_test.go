@@ -59,7 +59,7 @@ func (r *reader) CreateKafka(
 	_ context.Context, request public.CreateKafkaRequestObject,
 ) (public.CreateKafkaResponseObject, error) {
 	r.got = request.Body
-	return public.CreateKafka202JSONResponse{Status: request.Params.Async}, nil
+	return public.CreateKafka202JSONResponse{Body: public.KafkaRequest{Status: request.Params.Async}}, nil
 }
 
 // These are promises of the contract that rest on the code generator; an update of it must not break them unseen.

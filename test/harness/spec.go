@@ -141,6 +141,9 @@ func checkContent(operation *openapi3.Operation, reply Response) error {
 			return fmt.Errorf("%d has the header %s, this one lacks it", reply.Status, name)
 		}
 	}
+	if reply.Header.Get("Retry-After") != "" && promised.Value.Headers["Retry-After"] == nil {
+		return fmt.Errorf("%d has no header Retry-After, this one has", reply.Status)
+	}
 	content := promised.Value.Content
 	switch {
 	case len(content) == 0 && len(reply.Body) > 0:

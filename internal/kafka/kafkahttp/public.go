@@ -28,6 +28,9 @@ func NewPublic(service *kafka.Service, browserURL string) *Public {
 	return &Public{service: service, browserURL: browserURL, shown: newBodies()}
 }
 
+// firstLook is how many seconds after an order a first look at it makes sense. The clients of today look as often.
+const firstLook = "5"
+
 // CreateKafka answers POST /kafkas.
 func (p *Public) CreateKafka(ctx context.Context, r public.CreateKafkaRequestObject) (public.CreateKafkaResponseObject, error) {
 	k, err := p.service.Create(ctx, access.From(ctx), kafka.Request{
@@ -39,7 +42,9 @@ func (p *Public) CreateKafka(ctx context.Context, r public.CreateKafkaRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return public.CreateKafka202JSONResponse(p.toPublic(k)), nil
+	return public.CreateKafka202JSONResponse{
+		Body: p.toPublic(k), Headers: public.CreateKafka202ResponseHeaders{RetryAfter: firstLook},
+	}, nil
 }
 
 // GetKafkas answers GET /kafkas.
@@ -103,7 +108,7 @@ func (p *Public) DeleteKafkaByID(ctx context.Context, r public.DeleteKafkaByIDRe
 	if err := p.service.Delete(ctx, access.From(ctx), kafka.ID(r.ID), r.Params.Async); err != nil {
 		return nil, err
 	}
-	return public.DeleteKafkaByID202Response{}, nil
+	return public.DeleteKafkaByID202Response{Headers: public.DeleteKafkaByID202ResponseHeaders{RetryAfter: firstLook}}, nil
 }
 
 // value reads an optional text: absent, null and empty are the same to this API.

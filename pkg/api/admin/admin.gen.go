@@ -730,6 +730,11 @@ type GetKafkasResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetKafkasResponse500Headers the declared response headers of an HTTP 500 response for GetKafkas
+type GetKafkasResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetKafkasResponse503Headers the declared response headers of an HTTP 503 response for GetKafkas
 type GetKafkasResponse503Headers struct {
 	RetryAfter string
@@ -772,6 +777,8 @@ type GetKafkasResponse struct {
 	Headers304 *GetKafkasResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkasResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkasResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkasResponse503Headers
 }
@@ -807,6 +814,11 @@ type GetKafkaByIDResponse304Headers struct {
 
 // GetKafkaByIDResponse429Headers the declared response headers of an HTTP 429 response for GetKafkaByID
 type GetKafkaByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetKafkaByIDResponse500Headers the declared response headers of an HTTP 500 response for GetKafkaByID
+type GetKafkaByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -852,6 +864,8 @@ type GetKafkaByIDResponse struct {
 	Headers304 *GetKafkaByIDResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkaByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkaByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkaByIDResponse503Headers
 }
@@ -892,6 +906,11 @@ type GetAdminOpenAPIResponse304Headers struct {
 
 // GetAdminOpenAPIResponse429Headers the declared response headers of an HTTP 429 response for GetAdminOpenAPI
 type GetAdminOpenAPIResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetAdminOpenAPIResponse500Headers the declared response headers of an HTTP 500 response for GetAdminOpenAPI
+type GetAdminOpenAPIResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -939,6 +958,8 @@ type GetAdminOpenAPIResponse struct {
 	Headers304 *GetAdminOpenAPIResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetAdminOpenAPIResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAdminOpenAPIResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetAdminOpenAPIResponse503Headers
 }
@@ -979,6 +1000,11 @@ type GetOpenAPIOfAgentsResponse304Headers struct {
 
 // GetOpenAPIOfAgentsResponse429Headers the declared response headers of an HTTP 429 response for GetOpenAPIOfAgents
 type GetOpenAPIOfAgentsResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetOpenAPIOfAgentsResponse500Headers the declared response headers of an HTTP 500 response for GetOpenAPIOfAgents
+type GetOpenAPIOfAgentsResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -1026,6 +1052,8 @@ type GetOpenAPIOfAgentsResponse struct {
 	Headers304 *GetOpenAPIOfAgentsResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOpenAPIOfAgentsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetOpenAPIOfAgentsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetOpenAPIOfAgentsResponse503Headers
 }
@@ -1254,6 +1282,16 @@ func ParseGetKafkasResponse(rsp *http.Response) (*GetKafkasResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkasResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkasResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -1414,6 +1452,16 @@ func ParseGetKafkaByIDResponse(rsp *http.Response) (*GetKafkaByIDResponse, error
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkaByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkaByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -1584,6 +1632,16 @@ func ParseGetAdminOpenAPIResponse(rsp *http.Response) (*GetAdminOpenAPIResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAdminOpenAPIResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetAdminOpenAPIResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -1754,6 +1812,16 @@ func ParseGetOpenAPIOfAgentsResponse(rsp *http.Response) (*GetOpenAPIOfAgentsRes
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetOpenAPIOfAgentsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetOpenAPIOfAgentsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -2101,8 +2169,19 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 type BadRequestJSONResponse Error
 type BadRequestApplicationProblemPlusJSONResponse Problem
 
-type InternalErrorJSONResponse Error
-type InternalErrorApplicationProblemPlusJSONResponse Problem
+type InternalErrorResponseHeaders struct {
+	RetryAfter string
+}
+type InternalErrorJSONResponse struct {
+	Body Error
+
+	Headers InternalErrorResponseHeaders
+}
+type InternalErrorApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers InternalErrorResponseHeaders
+}
 
 type MethodNotAllowedJSONResponse Error
 type MethodNotAllowedApplicationProblemPlusJSONResponse Problem
@@ -2335,10 +2414,11 @@ type GetKafkas500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkas500JSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2351,10 +2431,11 @@ type GetKafkas500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkas500ApplicationProblemPlusJSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2579,10 +2660,11 @@ type GetKafkaByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkaByID500JSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2595,10 +2677,11 @@ type GetKafkaByID500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkaByID500ApplicationProblemPlusJSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2831,10 +2914,11 @@ type GetAdminOpenAPI500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetAdminOpenAPI500JSONResponse) VisitGetAdminOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2847,10 +2931,11 @@ type GetAdminOpenAPI500ApplicationProblemPlusJSONResponse struct {
 func (response GetAdminOpenAPI500ApplicationProblemPlusJSONResponse) VisitGetAdminOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3083,10 +3168,11 @@ type GetOpenAPIOfAgents500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetOpenAPIOfAgents500JSONResponse) VisitGetOpenAPIOfAgentsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3099,10 +3185,11 @@ type GetOpenAPIOfAgents500ApplicationProblemPlusJSONResponse struct {
 func (response GetOpenAPIOfAgents500ApplicationProblemPlusJSONResponse) VisitGetOpenAPIOfAgentsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err

@@ -969,6 +969,11 @@ type GetKafkaAgentResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetKafkaAgentResponse500Headers the declared response headers of an HTTP 500 response for GetKafkaAgent
+type GetKafkaAgentResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetKafkaAgentResponse503Headers the declared response headers of an HTTP 503 response for GetKafkaAgent
 type GetKafkaAgentResponse503Headers struct {
 	RetryAfter string
@@ -1011,6 +1016,8 @@ type GetKafkaAgentResponse struct {
 	Headers304 *GetKafkaAgentResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkaAgentResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkaAgentResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkaAgentResponse503Headers
 }
@@ -1051,6 +1058,11 @@ type GetKafkasResponse304Headers struct {
 
 // GetKafkasResponse429Headers the declared response headers of an HTTP 429 response for GetKafkas
 type GetKafkasResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetKafkasResponse500Headers the declared response headers of an HTTP 500 response for GetKafkas
+type GetKafkasResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -1098,6 +1110,8 @@ type GetKafkasResponse struct {
 	Headers304 *GetKafkasResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkasResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkasResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkasResponse503Headers
 }
@@ -1128,6 +1142,11 @@ func (r GetKafkasResponse) ContentType() string {
 
 // UpdateKafkaClusterStatusResponse429Headers the declared response headers of an HTTP 429 response for UpdateKafkaClusterStatus
 type UpdateKafkaClusterStatusResponse429Headers struct {
+	RetryAfter string
+}
+
+// UpdateKafkaClusterStatusResponse500Headers the declared response headers of an HTTP 500 response for UpdateKafkaClusterStatus
+type UpdateKafkaClusterStatusResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -1169,6 +1188,8 @@ type UpdateKafkaClusterStatusResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateKafkaClusterStatusResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *UpdateKafkaClusterStatusResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateKafkaClusterStatusResponse503Headers
 }
@@ -1209,6 +1230,11 @@ type GetAgentOpenAPIResponse304Headers struct {
 
 // GetAgentOpenAPIResponse429Headers the declared response headers of an HTTP 429 response for GetAgentOpenAPI
 type GetAgentOpenAPIResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetAgentOpenAPIResponse500Headers the declared response headers of an HTTP 500 response for GetAgentOpenAPI
+type GetAgentOpenAPIResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -1256,6 +1282,8 @@ type GetAgentOpenAPIResponse struct {
 	Headers304 *GetAgentOpenAPIResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetAgentOpenAPIResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAgentOpenAPIResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetAgentOpenAPIResponse503Headers
 }
@@ -1286,6 +1314,11 @@ func (r GetAgentOpenAPIResponse) ContentType() string {
 
 // UpdateAgentClusterStatusResponse429Headers the declared response headers of an HTTP 429 response for UpdateAgentClusterStatus
 type UpdateAgentClusterStatusResponse429Headers struct {
+	RetryAfter string
+}
+
+// UpdateAgentClusterStatusResponse500Headers the declared response headers of an HTTP 500 response for UpdateAgentClusterStatus
+type UpdateAgentClusterStatusResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -1327,6 +1360,8 @@ type UpdateAgentClusterStatusResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateAgentClusterStatusResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *UpdateAgentClusterStatusResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateAgentClusterStatusResponse503Headers
 }
@@ -1602,6 +1637,16 @@ func ParseGetKafkaAgentResponse(rsp *http.Response) (*GetKafkaAgentResponse, err
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkaAgentResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkaAgentResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -1772,6 +1817,16 @@ func ParseGetKafkasResponse(rsp *http.Response) (*GetKafkasResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkasResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkasResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -1915,6 +1970,16 @@ func ParseUpdateKafkaClusterStatusResponse(rsp *http.Response) (*UpdateKafkaClus
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers UpdateKafkaClusterStatusResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateKafkaClusterStatusResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -2085,6 +2150,16 @@ func ParseGetAgentOpenAPIResponse(rsp *http.Response) (*GetAgentOpenAPIResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAgentOpenAPIResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetAgentOpenAPIResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -2228,6 +2303,16 @@ func ParseUpdateAgentClusterStatusResponse(rsp *http.Response) (*UpdateAgentClus
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers UpdateAgentClusterStatusResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateAgentClusterStatusResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -2578,8 +2663,19 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 type BadRequestJSONResponse Error
 type BadRequestApplicationProblemPlusJSONResponse Problem
 
-type InternalErrorJSONResponse Error
-type InternalErrorApplicationProblemPlusJSONResponse Problem
+type InternalErrorResponseHeaders struct {
+	RetryAfter string
+}
+type InternalErrorJSONResponse struct {
+	Body Error
+
+	Headers InternalErrorResponseHeaders
+}
+type InternalErrorApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers InternalErrorResponseHeaders
+}
 
 type MethodNotAllowedJSONResponse Error
 type MethodNotAllowedApplicationProblemPlusJSONResponse Problem
@@ -2812,10 +2908,11 @@ type GetKafkaAgent500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkaAgent500JSONResponse) VisitGetKafkaAgentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -2828,10 +2925,11 @@ type GetKafkaAgent500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkaAgent500ApplicationProblemPlusJSONResponse) VisitGetKafkaAgentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3065,10 +3163,11 @@ type GetKafkas500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkas500JSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3081,10 +3180,11 @@ type GetKafkas500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkas500ApplicationProblemPlusJSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3296,10 +3396,11 @@ type UpdateKafkaClusterStatus500JSONResponse struct{ InternalErrorJSONResponse }
 func (response UpdateKafkaClusterStatus500JSONResponse) VisitUpdateKafkaClusterStatusResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3312,10 +3413,11 @@ type UpdateKafkaClusterStatus500ApplicationProblemPlusJSONResponse struct {
 func (response UpdateKafkaClusterStatus500ApplicationProblemPlusJSONResponse) VisitUpdateKafkaClusterStatusResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3549,10 +3651,11 @@ type GetAgentOpenAPI500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetAgentOpenAPI500JSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3565,10 +3668,11 @@ type GetAgentOpenAPI500ApplicationProblemPlusJSONResponse struct {
 func (response GetAgentOpenAPI500ApplicationProblemPlusJSONResponse) VisitGetAgentOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3780,10 +3884,11 @@ type UpdateAgentClusterStatus500JSONResponse struct{ InternalErrorJSONResponse }
 func (response UpdateAgentClusterStatus500JSONResponse) VisitUpdateAgentClusterStatusResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -3796,10 +3901,11 @@ type UpdateAgentClusterStatus500ApplicationProblemPlusJSONResponse struct {
 func (response UpdateAgentClusterStatus500ApplicationProblemPlusJSONResponse) VisitUpdateAgentClusterStatusResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err

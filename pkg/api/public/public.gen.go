@@ -2937,6 +2937,11 @@ type GetAPIMetadataResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetAPIMetadataResponse500Headers the declared response headers of an HTTP 500 response for GetAPIMetadata
+type GetAPIMetadataResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetAPIMetadataResponse503Headers the declared response headers of an HTTP 503 response for GetAPIMetadata
 type GetAPIMetadataResponse503Headers struct {
 	RetryAfter string
@@ -2971,6 +2976,8 @@ type GetAPIMetadataResponse struct {
 	Headers304 *GetAPIMetadataResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetAPIMetadataResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetAPIMetadataResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetAPIMetadataResponse503Headers
 }
@@ -3009,6 +3016,11 @@ type GetVersionMetadataResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetVersionMetadataResponse500Headers the declared response headers of an HTTP 500 response for GetVersionMetadata
+type GetVersionMetadataResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetVersionMetadataResponse503Headers the declared response headers of an HTTP 503 response for GetVersionMetadata
 type GetVersionMetadataResponse503Headers struct {
 	RetryAfter string
@@ -3043,6 +3055,8 @@ type GetVersionMetadataResponse struct {
 	Headers304 *GetVersionMetadataResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetVersionMetadataResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetVersionMetadataResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetVersionMetadataResponse503Headers
 }
@@ -3076,8 +3090,18 @@ type GetCloudProvidersResponse304Headers struct {
 	ETag string
 }
 
+// GetCloudProvidersResponse403Headers the declared response headers of an HTTP 403 response for GetCloudProviders
+type GetCloudProvidersResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetCloudProvidersResponse429Headers the declared response headers of an HTTP 429 response for GetCloudProviders
 type GetCloudProvidersResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetCloudProvidersResponse500Headers the declared response headers of an HTTP 500 response for GetCloudProviders
+type GetCloudProvidersResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3121,8 +3145,12 @@ type GetCloudProvidersResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetCloudProvidersResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetCloudProvidersResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetCloudProvidersResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetCloudProvidersResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetCloudProvidersResponse503Headers
 }
@@ -3156,8 +3184,18 @@ type GetCloudProviderRegionsResponse304Headers struct {
 	ETag string
 }
 
+// GetCloudProviderRegionsResponse403Headers the declared response headers of an HTTP 403 response for GetCloudProviderRegions
+type GetCloudProviderRegionsResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetCloudProviderRegionsResponse429Headers the declared response headers of an HTTP 429 response for GetCloudProviderRegions
 type GetCloudProviderRegionsResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetCloudProviderRegionsResponse500Headers the declared response headers of an HTTP 500 response for GetCloudProviderRegions
+type GetCloudProviderRegionsResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3205,8 +3243,12 @@ type GetCloudProviderRegionsResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetCloudProviderRegionsResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetCloudProviderRegionsResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetCloudProviderRegionsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetCloudProviderRegionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetCloudProviderRegionsResponse503Headers
 }
@@ -3245,6 +3287,11 @@ type GetErrorsResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetErrorsResponse500Headers the declared response headers of an HTTP 500 response for GetErrors
+type GetErrorsResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetErrorsResponse503Headers the declared response headers of an HTTP 503 response for GetErrors
 type GetErrorsResponse503Headers struct {
 	RetryAfter string
@@ -3279,6 +3326,8 @@ type GetErrorsResponse struct {
 	Headers304 *GetErrorsResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetErrorsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetErrorsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetErrorsResponse503Headers
 }
@@ -3314,6 +3363,11 @@ type GetErrorByIDResponse304Headers struct {
 
 // GetErrorByIDResponse429Headers the declared response headers of an HTTP 429 response for GetErrorByID
 type GetErrorByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetErrorByIDResponse500Headers the declared response headers of an HTTP 500 response for GetErrorByID
+type GetErrorByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3355,6 +3409,8 @@ type GetErrorByIDResponse struct {
 	Headers304 *GetErrorByIDResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetErrorByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetErrorByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetErrorByIDResponse503Headers
 }
@@ -3388,8 +3444,18 @@ type GetInstanceTypesByCloudProviderAndRegionResponse304Headers struct {
 	ETag string
 }
 
+// GetInstanceTypesByCloudProviderAndRegionResponse403Headers the declared response headers of an HTTP 403 response for GetInstanceTypesByCloudProviderAndRegion
+type GetInstanceTypesByCloudProviderAndRegionResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetInstanceTypesByCloudProviderAndRegionResponse429Headers the declared response headers of an HTTP 429 response for GetInstanceTypesByCloudProviderAndRegion
 type GetInstanceTypesByCloudProviderAndRegionResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetInstanceTypesByCloudProviderAndRegionResponse500Headers the declared response headers of an HTTP 500 response for GetInstanceTypesByCloudProviderAndRegion
+type GetInstanceTypesByCloudProviderAndRegionResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3437,8 +3503,12 @@ type GetInstanceTypesByCloudProviderAndRegionResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetInstanceTypesByCloudProviderAndRegionResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetInstanceTypesByCloudProviderAndRegionResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetInstanceTypesByCloudProviderAndRegionResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetInstanceTypesByCloudProviderAndRegionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetInstanceTypesByCloudProviderAndRegionResponse503Headers
 }
@@ -3472,8 +3542,18 @@ type GetKafkasResponse304Headers struct {
 	ETag string
 }
 
+// GetKafkasResponse403Headers the declared response headers of an HTTP 403 response for GetKafkas
+type GetKafkasResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetKafkasResponse429Headers the declared response headers of an HTTP 429 response for GetKafkas
 type GetKafkasResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetKafkasResponse500Headers the declared response headers of an HTTP 500 response for GetKafkas
+type GetKafkasResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3517,8 +3597,12 @@ type GetKafkasResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetKafkasResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetKafkasResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkasResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkasResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkasResponse503Headers
 }
@@ -3547,8 +3631,23 @@ func (r GetKafkasResponse) ContentType() string {
 	return ""
 }
 
+// CreateKafkaResponse202Headers the declared response headers of an HTTP 202 response for CreateKafka
+type CreateKafkaResponse202Headers struct {
+	RetryAfter string
+}
+
+// CreateKafkaResponse403Headers the declared response headers of an HTTP 403 response for CreateKafka
+type CreateKafkaResponse403Headers struct {
+	RetryAfter string
+}
+
 // CreateKafkaResponse429Headers the declared response headers of an HTTP 429 response for CreateKafka
 type CreateKafkaResponse429Headers struct {
+	RetryAfter string
+}
+
+// CreateKafkaResponse500Headers the declared response headers of an HTTP 500 response for CreateKafka
+type CreateKafkaResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3598,8 +3697,14 @@ type CreateKafkaResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateKafkaResponse202Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateKafkaResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateKafkaResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateKafkaResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateKafkaResponse503Headers
 }
@@ -3628,8 +3733,23 @@ func (r CreateKafkaResponse) ContentType() string {
 	return ""
 }
 
+// DeleteKafkaByIDResponse202Headers the declared response headers of an HTTP 202 response for DeleteKafkaByID
+type DeleteKafkaByIDResponse202Headers struct {
+	RetryAfter string
+}
+
+// DeleteKafkaByIDResponse403Headers the declared response headers of an HTTP 403 response for DeleteKafkaByID
+type DeleteKafkaByIDResponse403Headers struct {
+	RetryAfter string
+}
+
 // DeleteKafkaByIDResponse429Headers the declared response headers of an HTTP 429 response for DeleteKafkaByID
 type DeleteKafkaByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// DeleteKafkaByIDResponse500Headers the declared response headers of an HTTP 500 response for DeleteKafkaByID
+type DeleteKafkaByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3673,8 +3793,14 @@ type DeleteKafkaByIDResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteKafkaByIDResponse202Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *DeleteKafkaByIDResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteKafkaByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *DeleteKafkaByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteKafkaByIDResponse503Headers
 }
@@ -3708,8 +3834,18 @@ type GetKafkaByIDResponse304Headers struct {
 	ETag string
 }
 
+// GetKafkaByIDResponse403Headers the declared response headers of an HTTP 403 response for GetKafkaByID
+type GetKafkaByIDResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetKafkaByIDResponse429Headers the declared response headers of an HTTP 429 response for GetKafkaByID
 type GetKafkaByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetKafkaByIDResponse500Headers the declared response headers of an HTTP 500 response for GetKafkaByID
+type GetKafkaByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3757,8 +3893,12 @@ type GetKafkaByIDResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetKafkaByIDResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetKafkaByIDResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKafkaByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetKafkaByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetKafkaByIDResponse503Headers
 }
@@ -3787,8 +3927,18 @@ func (r GetKafkaByIDResponse) ContentType() string {
 	return ""
 }
 
+// UpdateKafkaByIDResponse403Headers the declared response headers of an HTTP 403 response for UpdateKafkaByID
+type UpdateKafkaByIDResponse403Headers struct {
+	RetryAfter string
+}
+
 // UpdateKafkaByIDResponse429Headers the declared response headers of an HTTP 429 response for UpdateKafkaByID
 type UpdateKafkaByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// UpdateKafkaByIDResponse500Headers the declared response headers of an HTTP 500 response for UpdateKafkaByID
+type UpdateKafkaByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3834,8 +3984,12 @@ type UpdateKafkaByIDResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *UpdateKafkaByIDResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *UpdateKafkaByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *UpdateKafkaByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *UpdateKafkaByIDResponse503Headers
 }
@@ -3869,8 +4023,18 @@ type FederateMetricsResponse304Headers struct {
 	ETag string
 }
 
+// FederateMetricsResponse403Headers the declared response headers of an HTTP 403 response for FederateMetrics
+type FederateMetricsResponse403Headers struct {
+	RetryAfter string
+}
+
 // FederateMetricsResponse429Headers the declared response headers of an HTTP 429 response for FederateMetrics
 type FederateMetricsResponse429Headers struct {
+	RetryAfter string
+}
+
+// FederateMetricsResponse500Headers the declared response headers of an HTTP 500 response for FederateMetrics
+type FederateMetricsResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -3916,8 +4080,12 @@ type FederateMetricsResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *FederateMetricsResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *FederateMetricsResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *FederateMetricsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *FederateMetricsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *FederateMetricsResponse503Headers
 }
@@ -3951,8 +4119,18 @@ type GetMetricsByInstantQueryResponse304Headers struct {
 	ETag string
 }
 
+// GetMetricsByInstantQueryResponse403Headers the declared response headers of an HTTP 403 response for GetMetricsByInstantQuery
+type GetMetricsByInstantQueryResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetMetricsByInstantQueryResponse429Headers the declared response headers of an HTTP 429 response for GetMetricsByInstantQuery
 type GetMetricsByInstantQueryResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetMetricsByInstantQueryResponse500Headers the declared response headers of an HTTP 500 response for GetMetricsByInstantQuery
+type GetMetricsByInstantQueryResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4000,8 +4178,12 @@ type GetMetricsByInstantQueryResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetMetricsByInstantQueryResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetMetricsByInstantQueryResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetMetricsByInstantQueryResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetMetricsByInstantQueryResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetMetricsByInstantQueryResponse503Headers
 }
@@ -4035,8 +4217,18 @@ type GetMetricsByRangeQueryResponse304Headers struct {
 	ETag string
 }
 
+// GetMetricsByRangeQueryResponse403Headers the declared response headers of an HTTP 403 response for GetMetricsByRangeQuery
+type GetMetricsByRangeQueryResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetMetricsByRangeQueryResponse429Headers the declared response headers of an HTTP 429 response for GetMetricsByRangeQuery
 type GetMetricsByRangeQueryResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetMetricsByRangeQueryResponse500Headers the declared response headers of an HTTP 500 response for GetMetricsByRangeQuery
+type GetMetricsByRangeQueryResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4084,8 +4276,12 @@ type GetMetricsByRangeQueryResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetMetricsByRangeQueryResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetMetricsByRangeQueryResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetMetricsByRangeQueryResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetMetricsByRangeQueryResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetMetricsByRangeQueryResponse503Headers
 }
@@ -4129,6 +4325,11 @@ type GetOpenAPIResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetOpenAPIResponse500Headers the declared response headers of an HTTP 500 response for GetOpenAPI
+type GetOpenAPIResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetOpenAPIResponse503Headers the declared response headers of an HTTP 503 response for GetOpenAPI
 type GetOpenAPIResponse503Headers struct {
 	RetryAfter string
@@ -4165,6 +4366,8 @@ type GetOpenAPIResponse struct {
 	Headers304 *GetOpenAPIResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOpenAPIResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetOpenAPIResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetOpenAPIResponse503Headers
 }
@@ -4208,6 +4411,11 @@ type GetOpenAPIPageResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetOpenAPIPageResponse500Headers the declared response headers of an HTTP 500 response for GetOpenAPIPage
+type GetOpenAPIPageResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetOpenAPIPageResponse503Headers the declared response headers of an HTTP 503 response for GetOpenAPIPage
 type GetOpenAPIPageResponse503Headers struct {
 	RetryAfter string
@@ -4242,6 +4450,8 @@ type GetOpenAPIPageResponse struct {
 	Headers304 *GetOpenAPIPageResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOpenAPIPageResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetOpenAPIPageResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetOpenAPIPageResponse503Headers
 }
@@ -4285,6 +4495,11 @@ type GetOpenAPIPageFileResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetOpenAPIPageFileResponse500Headers the declared response headers of an HTTP 500 response for GetOpenAPIPageFile
+type GetOpenAPIPageFileResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetOpenAPIPageFileResponse503Headers the declared response headers of an HTTP 503 response for GetOpenAPIPageFile
 type GetOpenAPIPageFileResponse503Headers struct {
 	RetryAfter string
@@ -4323,6 +4538,8 @@ type GetOpenAPIPageFileResponse struct {
 	Headers304 *GetOpenAPIPageFileResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOpenAPIPageFileResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetOpenAPIPageFileResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetOpenAPIPageFileResponse503Headers
 }
@@ -4356,8 +4573,18 @@ type GetServiceAccountsResponse304Headers struct {
 	ETag string
 }
 
+// GetServiceAccountsResponse403Headers the declared response headers of an HTTP 403 response for GetServiceAccounts
+type GetServiceAccountsResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetServiceAccountsResponse429Headers the declared response headers of an HTTP 429 response for GetServiceAccounts
 type GetServiceAccountsResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetServiceAccountsResponse500Headers the declared response headers of an HTTP 500 response for GetServiceAccounts
+type GetServiceAccountsResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4401,8 +4628,12 @@ type GetServiceAccountsResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetServiceAccountsResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetServiceAccountsResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetServiceAccountsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetServiceAccountsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetServiceAccountsResponse503Headers
 }
@@ -4431,8 +4662,18 @@ func (r GetServiceAccountsResponse) ContentType() string {
 	return ""
 }
 
+// CreateServiceAccountResponse403Headers the declared response headers of an HTTP 403 response for CreateServiceAccount
+type CreateServiceAccountResponse403Headers struct {
+	RetryAfter string
+}
+
 // CreateServiceAccountResponse429Headers the declared response headers of an HTTP 429 response for CreateServiceAccount
 type CreateServiceAccountResponse429Headers struct {
+	RetryAfter string
+}
+
+// CreateServiceAccountResponse500Headers the declared response headers of an HTTP 500 response for CreateServiceAccount
+type CreateServiceAccountResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4474,8 +4715,12 @@ type CreateServiceAccountResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateServiceAccountResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateServiceAccountResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateServiceAccountResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateServiceAccountResponse503Headers
 }
@@ -4504,8 +4749,18 @@ func (r CreateServiceAccountResponse) ContentType() string {
 	return ""
 }
 
+// DeleteServiceAccountByIDResponse403Headers the declared response headers of an HTTP 403 response for DeleteServiceAccountByID
+type DeleteServiceAccountByIDResponse403Headers struct {
+	RetryAfter string
+}
+
 // DeleteServiceAccountByIDResponse429Headers the declared response headers of an HTTP 429 response for DeleteServiceAccountByID
 type DeleteServiceAccountByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// DeleteServiceAccountByIDResponse500Headers the declared response headers of an HTTP 500 response for DeleteServiceAccountByID
+type DeleteServiceAccountByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4549,8 +4804,12 @@ type DeleteServiceAccountByIDResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *DeleteServiceAccountByIDResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteServiceAccountByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *DeleteServiceAccountByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *DeleteServiceAccountByIDResponse503Headers
 }
@@ -4584,8 +4843,18 @@ type GetServiceAccountByIDResponse304Headers struct {
 	ETag string
 }
 
+// GetServiceAccountByIDResponse403Headers the declared response headers of an HTTP 403 response for GetServiceAccountByID
+type GetServiceAccountByIDResponse403Headers struct {
+	RetryAfter string
+}
+
 // GetServiceAccountByIDResponse429Headers the declared response headers of an HTTP 429 response for GetServiceAccountByID
 type GetServiceAccountByIDResponse429Headers struct {
+	RetryAfter string
+}
+
+// GetServiceAccountByIDResponse500Headers the declared response headers of an HTTP 500 response for GetServiceAccountByID
+type GetServiceAccountByIDResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4633,8 +4902,12 @@ type GetServiceAccountByIDResponse struct {
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetServiceAccountByIDResponse304Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetServiceAccountByIDResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetServiceAccountByIDResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetServiceAccountByIDResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetServiceAccountByIDResponse503Headers
 }
@@ -4663,8 +4936,18 @@ func (r GetServiceAccountByIDResponse) ContentType() string {
 	return ""
 }
 
+// ResetServiceAccountCredsResponse403Headers the declared response headers of an HTTP 403 response for ResetServiceAccountCreds
+type ResetServiceAccountCredsResponse403Headers struct {
+	RetryAfter string
+}
+
 // ResetServiceAccountCredsResponse429Headers the declared response headers of an HTTP 429 response for ResetServiceAccountCreds
 type ResetServiceAccountCredsResponse429Headers struct {
+	RetryAfter string
+}
+
+// ResetServiceAccountCredsResponse500Headers the declared response headers of an HTTP 500 response for ResetServiceAccountCreds
+type ResetServiceAccountCredsResponse500Headers struct {
 	RetryAfter string
 }
 
@@ -4710,8 +4993,12 @@ type ResetServiceAccountCredsResponse struct {
 	JSON503 *UnavailableApplicationJSON
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *UnavailableApplicationProblemPlusJSON
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ResetServiceAccountCredsResponse403Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ResetServiceAccountCredsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ResetServiceAccountCredsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ResetServiceAccountCredsResponse503Headers
 }
@@ -4750,6 +5037,11 @@ type GetSSOProvidersResponse429Headers struct {
 	RetryAfter string
 }
 
+// GetSSOProvidersResponse500Headers the declared response headers of an HTTP 500 response for GetSSOProviders
+type GetSSOProvidersResponse500Headers struct {
+	RetryAfter string
+}
+
 // GetSSOProvidersResponse503Headers the declared response headers of an HTTP 503 response for GetSSOProviders
 type GetSSOProvidersResponse503Headers struct {
 	RetryAfter string
@@ -4784,6 +5076,8 @@ type GetSSOProvidersResponse struct {
 	Headers304 *GetSSOProvidersResponse304Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetSSOProvidersResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetSSOProvidersResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetSSOProvidersResponse503Headers
 }
@@ -5327,6 +5621,16 @@ func ParseGetAPIMetadataResponse(rsp *http.Response) (*GetAPIMetadataResponse, e
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetAPIMetadataResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetAPIMetadataResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5459,6 +5763,16 @@ func ParseGetVersionMetadataResponse(rsp *http.Response) (*GetVersionMetadataRes
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetVersionMetadataResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetVersionMetadataResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5609,6 +5923,16 @@ func ParseGetCloudProvidersResponse(rsp *http.Response) (*GetCloudProvidersRespo
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetCloudProvidersResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetCloudProvidersResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5619,6 +5943,16 @@ func ParseGetCloudProvidersResponse(rsp *http.Response) (*GetCloudProvidersRespo
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetCloudProvidersResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetCloudProvidersResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5783,6 +6117,16 @@ func ParseGetCloudProviderRegionsResponse(rsp *http.Response) (*GetCloudProvider
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetCloudProviderRegionsResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetCloudProviderRegionsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5793,6 +6137,16 @@ func ParseGetCloudProviderRegionsResponse(rsp *http.Response) (*GetCloudProvider
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetCloudProviderRegionsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetCloudProviderRegionsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -5925,6 +6279,16 @@ func ParseGetErrorsResponse(rsp *http.Response) (*GetErrorsResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetErrorsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetErrorsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6071,6 +6435,16 @@ func ParseGetErrorByIDResponse(rsp *http.Response) (*GetErrorByIDResponse, error
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetErrorByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetErrorByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6235,6 +6609,16 @@ func ParseGetInstanceTypesByCloudProviderAndRegionResponse(rsp *http.Response) (
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetInstanceTypesByCloudProviderAndRegionResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetInstanceTypesByCloudProviderAndRegionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6245,6 +6629,16 @@ func ParseGetInstanceTypesByCloudProviderAndRegionResponse(rsp *http.Response) (
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetInstanceTypesByCloudProviderAndRegionResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetInstanceTypesByCloudProviderAndRegionResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6395,6 +6789,16 @@ func ParseGetKafkasResponse(rsp *http.Response) (*GetKafkasResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetKafkasResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetKafkasResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6405,6 +6809,16 @@ func ParseGetKafkasResponse(rsp *http.Response) (*GetKafkasResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkasResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkasResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6570,6 +6984,26 @@ func ParseCreateKafkaResponse(rsp *http.Response) (*CreateKafkaResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers CreateKafkaResponse202Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateKafkaResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateKafkaResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6580,6 +7014,16 @@ func ParseCreateKafkaResponse(rsp *http.Response) (*CreateKafkaResponse, error) 
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateKafkaResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateKafkaResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6727,6 +7171,26 @@ func ParseDeleteKafkaByIDResponse(rsp *http.Response) (*DeleteKafkaByIDResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteKafkaByIDResponse202Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 403:
+		var headers DeleteKafkaByIDResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteKafkaByIDResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6737,6 +7201,16 @@ func ParseDeleteKafkaByIDResponse(rsp *http.Response) (*DeleteKafkaByIDResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers DeleteKafkaByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteKafkaByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6901,6 +7375,16 @@ func ParseGetKafkaByIDResponse(rsp *http.Response) (*GetKafkaByIDResponse, error
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetKafkaByIDResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetKafkaByIDResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -6911,6 +7395,16 @@ func ParseGetKafkaByIDResponse(rsp *http.Response) (*GetKafkaByIDResponse, error
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetKafkaByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetKafkaByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7062,6 +7556,16 @@ func ParseUpdateKafkaByIDResponse(rsp *http.Response) (*UpdateKafkaByIDResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 403:
+		var headers UpdateKafkaByIDResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers UpdateKafkaByIDResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7072,6 +7576,16 @@ func ParseUpdateKafkaByIDResponse(rsp *http.Response) (*UpdateKafkaByIDResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers UpdateKafkaByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers UpdateKafkaByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7229,6 +7743,16 @@ func ParseFederateMetricsResponse(rsp *http.Response) (*FederateMetricsResponse,
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers FederateMetricsResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers FederateMetricsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7239,6 +7763,16 @@ func ParseFederateMetricsResponse(rsp *http.Response) (*FederateMetricsResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers FederateMetricsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers FederateMetricsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7403,6 +7937,16 @@ func ParseGetMetricsByInstantQueryResponse(rsp *http.Response) (*GetMetricsByIns
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetMetricsByInstantQueryResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetMetricsByInstantQueryResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7413,6 +7957,16 @@ func ParseGetMetricsByInstantQueryResponse(rsp *http.Response) (*GetMetricsByIns
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetMetricsByInstantQueryResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetMetricsByInstantQueryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7577,6 +8131,16 @@ func ParseGetMetricsByRangeQueryResponse(rsp *http.Response) (*GetMetricsByRange
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetMetricsByRangeQueryResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetMetricsByRangeQueryResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7587,6 +8151,16 @@ func ParseGetMetricsByRangeQueryResponse(rsp *http.Response) (*GetMetricsByRange
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetMetricsByRangeQueryResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetMetricsByRangeQueryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7729,6 +8303,16 @@ func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetOpenAPIResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetOpenAPIResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -7864,6 +8448,16 @@ func ParseGetOpenAPIPageResponse(rsp *http.Response) (*GetOpenAPIPageResponse, e
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetOpenAPIPageResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetOpenAPIPageResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8013,6 +8607,16 @@ func ParseGetOpenAPIPageFileResponse(rsp *http.Response) (*GetOpenAPIPageFileRes
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetOpenAPIPageFileResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetOpenAPIPageFileResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8163,6 +8767,16 @@ func ParseGetServiceAccountsResponse(rsp *http.Response) (*GetServiceAccountsRes
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetServiceAccountsResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetServiceAccountsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8173,6 +8787,16 @@ func ParseGetServiceAccountsResponse(rsp *http.Response) (*GetServiceAccountsRes
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetServiceAccountsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetServiceAccountsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8310,6 +8934,16 @@ func ParseCreateServiceAccountResponse(rsp *http.Response) (*CreateServiceAccoun
 	}
 
 	switch {
+	case rsp.StatusCode == 403:
+		var headers CreateServiceAccountResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateServiceAccountResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8320,6 +8954,16 @@ func ParseCreateServiceAccountResponse(rsp *http.Response) (*CreateServiceAccoun
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateServiceAccountResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateServiceAccountResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8467,6 +9111,16 @@ func ParseDeleteServiceAccountByIDResponse(rsp *http.Response) (*DeleteServiceAc
 	}
 
 	switch {
+	case rsp.StatusCode == 403:
+		var headers DeleteServiceAccountByIDResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteServiceAccountByIDResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8477,6 +9131,16 @@ func ParseDeleteServiceAccountByIDResponse(rsp *http.Response) (*DeleteServiceAc
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers DeleteServiceAccountByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteServiceAccountByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8641,6 +9305,16 @@ func ParseGetServiceAccountByIDResponse(rsp *http.Response) (*GetServiceAccountB
 			headers.ETag = value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetServiceAccountByIDResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetServiceAccountByIDResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8651,6 +9325,16 @@ func ParseGetServiceAccountByIDResponse(rsp *http.Response) (*GetServiceAccountB
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetServiceAccountByIDResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetServiceAccountByIDResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8802,6 +9486,16 @@ func ParseResetServiceAccountCredsResponse(rsp *http.Response) (*ResetServiceAcc
 	}
 
 	switch {
+	case rsp.StatusCode == 403:
+		var headers ResetServiceAccountCredsResponse403Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers403 = &headers
 	case rsp.StatusCode == 429:
 		var headers ResetServiceAccountCredsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8812,6 +9506,16 @@ func ParseResetServiceAccountCredsResponse(rsp *http.Response) (*ResetServiceAcc
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ResetServiceAccountCredsResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ResetServiceAccountCredsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -8944,6 +9648,16 @@ func ParseGetSSOProvidersResponse(rsp *http.Response) (*GetSSOProvidersResponse,
 			headers.RetryAfter = value
 		}
 		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetSSOProvidersResponse500Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetSSOProvidersResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10103,14 +10817,36 @@ type BadRequestApplicationProblemPlusJSONResponse Problem
 type ConflictJSONResponse Error
 type ConflictApplicationProblemPlusJSONResponse Problem
 
-type ForbiddenJSONResponse Error
-type ForbiddenApplicationProblemPlusJSONResponse Problem
+type ForbiddenResponseHeaders struct {
+	RetryAfter string
+}
+type ForbiddenJSONResponse struct {
+	Body Error
+
+	Headers ForbiddenResponseHeaders
+}
+type ForbiddenApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ForbiddenResponseHeaders
+}
 
 type GoneJSONResponse Error
 type GoneApplicationProblemPlusJSONResponse Problem
 
-type InternalErrorJSONResponse Error
-type InternalErrorApplicationProblemPlusJSONResponse Problem
+type InternalErrorResponseHeaders struct {
+	RetryAfter string
+}
+type InternalErrorJSONResponse struct {
+	Body Error
+
+	Headers InternalErrorResponseHeaders
+}
+type InternalErrorApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers InternalErrorResponseHeaders
+}
 
 type MethodNotAllowedJSONResponse Error
 type MethodNotAllowedApplicationProblemPlusJSONResponse Problem
@@ -10282,10 +11018,11 @@ type GetAPIMetadata500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetAPIMetadata500JSONResponse) VisitGetAPIMetadataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10298,10 +11035,11 @@ type GetAPIMetadata500ApplicationProblemPlusJSONResponse struct {
 func (response GetAPIMetadata500ApplicationProblemPlusJSONResponse) VisitGetAPIMetadataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10465,10 +11203,11 @@ type GetVersionMetadata500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetVersionMetadata500JSONResponse) VisitGetVersionMetadataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10481,10 +11220,11 @@ type GetVersionMetadata500ApplicationProblemPlusJSONResponse struct {
 func (response GetVersionMetadata500ApplicationProblemPlusJSONResponse) VisitGetVersionMetadataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10617,10 +11357,11 @@ type GetCloudProviders403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetCloudProviders403JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10633,10 +11374,11 @@ type GetCloudProviders403ApplicationProblemPlusJSONResponse struct {
 func (response GetCloudProviders403ApplicationProblemPlusJSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10709,10 +11451,11 @@ type GetCloudProviders500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetCloudProviders500JSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10725,10 +11468,11 @@ type GetCloudProviders500ApplicationProblemPlusJSONResponse struct {
 func (response GetCloudProviders500ApplicationProblemPlusJSONResponse) VisitGetCloudProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10862,10 +11606,11 @@ type GetCloudProviderRegions403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetCloudProviderRegions403JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10878,10 +11623,11 @@ type GetCloudProviderRegions403ApplicationProblemPlusJSONResponse struct {
 func (response GetCloudProviderRegions403ApplicationProblemPlusJSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10984,10 +11730,11 @@ type GetCloudProviderRegions500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetCloudProviderRegions500JSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11000,10 +11747,11 @@ type GetCloudProviderRegions500ApplicationProblemPlusJSONResponse struct {
 func (response GetCloudProviderRegions500ApplicationProblemPlusJSONResponse) VisitGetCloudProviderRegionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11168,10 +11916,11 @@ type GetErrors500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetErrors500JSONResponse) VisitGetErrorsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11184,10 +11933,11 @@ type GetErrors500ApplicationProblemPlusJSONResponse struct {
 func (response GetErrors500ApplicationProblemPlusJSONResponse) VisitGetErrorsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11382,10 +12132,11 @@ type GetErrorByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetErrorByID500JSONResponse) VisitGetErrorByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11398,10 +12149,11 @@ type GetErrorByID500ApplicationProblemPlusJSONResponse struct {
 func (response GetErrorByID500ApplicationProblemPlusJSONResponse) VisitGetErrorByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11535,10 +12287,11 @@ type GetInstanceTypesByCloudProviderAndRegion403JSONResponse struct{ ForbiddenJS
 func (response GetInstanceTypesByCloudProviderAndRegion403JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11551,10 +12304,11 @@ type GetInstanceTypesByCloudProviderAndRegion403ApplicationProblemPlusJSONRespon
 func (response GetInstanceTypesByCloudProviderAndRegion403ApplicationProblemPlusJSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11657,10 +12411,11 @@ type GetInstanceTypesByCloudProviderAndRegion500JSONResponse struct{ InternalErr
 func (response GetInstanceTypesByCloudProviderAndRegion500JSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11673,10 +12428,11 @@ type GetInstanceTypesByCloudProviderAndRegion500ApplicationProblemPlusJSONRespon
 func (response GetInstanceTypesByCloudProviderAndRegion500ApplicationProblemPlusJSONResponse) VisitGetInstanceTypesByCloudProviderAndRegionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11809,10 +12565,11 @@ type GetKafkas403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetKafkas403JSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11825,10 +12582,11 @@ type GetKafkas403ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkas403ApplicationProblemPlusJSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11901,10 +12659,11 @@ type GetKafkas500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkas500JSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11917,10 +12676,11 @@ type GetKafkas500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkas500ApplicationProblemPlusJSONResponse) VisitGetKafkasResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -11967,15 +12727,23 @@ type CreateKafkaResponseObject interface {
 	VisitCreateKafkaResponse(w http.ResponseWriter) error
 }
 
-type CreateKafka202JSONResponse KafkaRequest
+type CreateKafka202ResponseHeaders struct {
+	RetryAfter string
+}
+
+type CreateKafka202JSONResponse struct {
+	Body    KafkaRequest
+	Headers CreateKafka202ResponseHeaders
+}
 
 func (response CreateKafka202JSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12046,10 +12814,11 @@ type CreateKafka403JSONResponse struct{ ForbiddenJSONResponse }
 func (response CreateKafka403JSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12062,10 +12831,11 @@ type CreateKafka403ApplicationProblemPlusJSONResponse struct {
 func (response CreateKafka403ApplicationProblemPlusJSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12198,10 +12968,11 @@ type CreateKafka500JSONResponse struct{ InternalErrorJSONResponse }
 func (response CreateKafka500JSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12214,10 +12985,11 @@ type CreateKafka500ApplicationProblemPlusJSONResponse struct {
 func (response CreateKafka500ApplicationProblemPlusJSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12264,10 +13036,16 @@ type DeleteKafkaByIDResponseObject interface {
 	VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error
 }
 
+type DeleteKafkaByID202ResponseHeaders struct {
+	RetryAfter string
+}
+
 type DeleteKafkaByID202Response struct {
+	Headers DeleteKafkaByID202ResponseHeaders
 }
 
 func (response DeleteKafkaByID202Response) VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error {
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(202)
 	return nil
 }
@@ -12337,10 +13115,11 @@ type DeleteKafkaByID403JSONResponse struct{ ForbiddenJSONResponse }
 func (response DeleteKafkaByID403JSONResponse) VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12353,10 +13132,11 @@ type DeleteKafkaByID403ApplicationProblemPlusJSONResponse struct {
 func (response DeleteKafkaByID403ApplicationProblemPlusJSONResponse) VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12459,10 +13239,11 @@ type DeleteKafkaByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response DeleteKafkaByID500JSONResponse) VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12475,10 +13256,11 @@ type DeleteKafkaByID500ApplicationProblemPlusJSONResponse struct {
 func (response DeleteKafkaByID500ApplicationProblemPlusJSONResponse) VisitDeleteKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12611,10 +13393,11 @@ type GetKafkaByID403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetKafkaByID403JSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12627,10 +13410,11 @@ type GetKafkaByID403ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkaByID403ApplicationProblemPlusJSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12733,10 +13517,11 @@ type GetKafkaByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetKafkaByID500JSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12749,10 +13534,11 @@ type GetKafkaByID500ApplicationProblemPlusJSONResponse struct {
 func (response GetKafkaByID500ApplicationProblemPlusJSONResponse) VisitGetKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12878,10 +13664,11 @@ type UpdateKafkaByID403JSONResponse struct{ ForbiddenJSONResponse }
 func (response UpdateKafkaByID403JSONResponse) VisitUpdateKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12894,10 +13681,11 @@ type UpdateKafkaByID403ApplicationProblemPlusJSONResponse struct {
 func (response UpdateKafkaByID403ApplicationProblemPlusJSONResponse) VisitUpdateKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13000,10 +13788,11 @@ type UpdateKafkaByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response UpdateKafkaByID500JSONResponse) VisitUpdateKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13016,10 +13805,11 @@ type UpdateKafkaByID500ApplicationProblemPlusJSONResponse struct {
 func (response UpdateKafkaByID500ApplicationProblemPlusJSONResponse) VisitUpdateKafkaByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13149,10 +13939,11 @@ type FederateMetrics403JSONResponse struct{ ForbiddenJSONResponse }
 func (response FederateMetrics403JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13165,10 +13956,11 @@ type FederateMetrics403ApplicationProblemPlusJSONResponse struct {
 func (response FederateMetrics403ApplicationProblemPlusJSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13271,10 +14063,11 @@ type FederateMetrics500JSONResponse struct{ InternalErrorJSONResponse }
 func (response FederateMetrics500JSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13287,10 +14080,11 @@ type FederateMetrics500ApplicationProblemPlusJSONResponse struct {
 func (response FederateMetrics500ApplicationProblemPlusJSONResponse) VisitFederateMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13424,10 +14218,11 @@ type GetMetricsByInstantQuery403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetMetricsByInstantQuery403JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13440,10 +14235,11 @@ type GetMetricsByInstantQuery403ApplicationProblemPlusJSONResponse struct {
 func (response GetMetricsByInstantQuery403ApplicationProblemPlusJSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13546,10 +14342,11 @@ type GetMetricsByInstantQuery500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetMetricsByInstantQuery500JSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13562,10 +14359,11 @@ type GetMetricsByInstantQuery500ApplicationProblemPlusJSONResponse struct {
 func (response GetMetricsByInstantQuery500ApplicationProblemPlusJSONResponse) VisitGetMetricsByInstantQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13699,10 +14497,11 @@ type GetMetricsByRangeQuery403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetMetricsByRangeQuery403JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13715,10 +14514,11 @@ type GetMetricsByRangeQuery403ApplicationProblemPlusJSONResponse struct {
 func (response GetMetricsByRangeQuery403ApplicationProblemPlusJSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13821,10 +14621,11 @@ type GetMetricsByRangeQuery500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetMetricsByRangeQuery500JSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -13837,10 +14638,11 @@ type GetMetricsByRangeQuery500ApplicationProblemPlusJSONResponse struct {
 func (response GetMetricsByRangeQuery500ApplicationProblemPlusJSONResponse) VisitGetMetricsByRangeQueryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14013,10 +14815,11 @@ type GetOpenAPI500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetOpenAPI500JSONResponse) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14029,10 +14832,11 @@ type GetOpenAPI500ApplicationProblemPlusJSONResponse struct {
 func (response GetOpenAPI500ApplicationProblemPlusJSONResponse) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14209,10 +15013,11 @@ type GetOpenAPIPage500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetOpenAPIPage500JSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14225,10 +15030,11 @@ type GetOpenAPIPage500ApplicationProblemPlusJSONResponse struct {
 func (response GetOpenAPIPage500ApplicationProblemPlusJSONResponse) VisitGetOpenAPIPageResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14502,10 +15308,11 @@ type GetOpenAPIPageFile500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetOpenAPIPageFile500JSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14518,10 +15325,11 @@ type GetOpenAPIPageFile500ApplicationProblemPlusJSONResponse struct {
 func (response GetOpenAPIPageFile500ApplicationProblemPlusJSONResponse) VisitGetOpenAPIPageFileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14654,10 +15462,11 @@ type GetServiceAccounts403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetServiceAccounts403JSONResponse) VisitGetServiceAccountsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14670,10 +15479,11 @@ type GetServiceAccounts403ApplicationProblemPlusJSONResponse struct {
 func (response GetServiceAccounts403ApplicationProblemPlusJSONResponse) VisitGetServiceAccountsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14746,10 +15556,11 @@ type GetServiceAccounts500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetServiceAccounts500JSONResponse) VisitGetServiceAccountsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14762,10 +15573,11 @@ type GetServiceAccounts500ApplicationProblemPlusJSONResponse struct {
 func (response GetServiceAccounts500ApplicationProblemPlusJSONResponse) VisitGetServiceAccountsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14890,10 +15702,11 @@ type CreateServiceAccount403JSONResponse struct{ ForbiddenJSONResponse }
 func (response CreateServiceAccount403JSONResponse) VisitCreateServiceAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14906,10 +15719,11 @@ type CreateServiceAccount403ApplicationProblemPlusJSONResponse struct {
 func (response CreateServiceAccount403ApplicationProblemPlusJSONResponse) VisitCreateServiceAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14982,10 +15796,11 @@ type CreateServiceAccount500JSONResponse struct{ InternalErrorJSONResponse }
 func (response CreateServiceAccount500JSONResponse) VisitCreateServiceAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -14998,10 +15813,11 @@ type CreateServiceAccount500ApplicationProblemPlusJSONResponse struct {
 func (response CreateServiceAccount500ApplicationProblemPlusJSONResponse) VisitCreateServiceAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15120,10 +15936,11 @@ type DeleteServiceAccountByID403JSONResponse struct{ ForbiddenJSONResponse }
 func (response DeleteServiceAccountByID403JSONResponse) VisitDeleteServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15136,10 +15953,11 @@ type DeleteServiceAccountByID403ApplicationProblemPlusJSONResponse struct {
 func (response DeleteServiceAccountByID403ApplicationProblemPlusJSONResponse) VisitDeleteServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15242,10 +16060,11 @@ type DeleteServiceAccountByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response DeleteServiceAccountByID500JSONResponse) VisitDeleteServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15258,10 +16077,11 @@ type DeleteServiceAccountByID500ApplicationProblemPlusJSONResponse struct {
 func (response DeleteServiceAccountByID500ApplicationProblemPlusJSONResponse) VisitDeleteServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15394,10 +16214,11 @@ type GetServiceAccountByID403JSONResponse struct{ ForbiddenJSONResponse }
 func (response GetServiceAccountByID403JSONResponse) VisitGetServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15410,10 +16231,11 @@ type GetServiceAccountByID403ApplicationProblemPlusJSONResponse struct {
 func (response GetServiceAccountByID403ApplicationProblemPlusJSONResponse) VisitGetServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15516,10 +16338,11 @@ type GetServiceAccountByID500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetServiceAccountByID500JSONResponse) VisitGetServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15532,10 +16355,11 @@ type GetServiceAccountByID500ApplicationProblemPlusJSONResponse struct {
 func (response GetServiceAccountByID500ApplicationProblemPlusJSONResponse) VisitGetServiceAccountByIDResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15660,10 +16484,11 @@ type ResetServiceAccountCreds403JSONResponse struct{ ForbiddenJSONResponse }
 func (response ResetServiceAccountCreds403JSONResponse) VisitResetServiceAccountCredsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15676,10 +16501,11 @@ type ResetServiceAccountCreds403ApplicationProblemPlusJSONResponse struct {
 func (response ResetServiceAccountCreds403ApplicationProblemPlusJSONResponse) VisitResetServiceAccountCredsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(403)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15782,10 +16608,11 @@ type ResetServiceAccountCreds500JSONResponse struct{ InternalErrorJSONResponse }
 func (response ResetServiceAccountCreds500JSONResponse) VisitResetServiceAccountCredsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15798,10 +16625,11 @@ type ResetServiceAccountCreds500ApplicationProblemPlusJSONResponse struct {
 func (response ResetServiceAccountCreds500ApplicationProblemPlusJSONResponse) VisitResetServiceAccountCredsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15965,10 +16793,11 @@ type GetSSOProviders500JSONResponse struct{ InternalErrorJSONResponse }
 func (response GetSSOProviders500JSONResponse) VisitGetSSOProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
@@ -15981,10 +16810,11 @@ type GetSSOProviders500ApplicationProblemPlusJSONResponse struct {
 func (response GetSSOProviders500ApplicationProblemPlusJSONResponse) VisitGetSSOProvidersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(500)
 	_, err := buf.WriteTo(w)
 	return err
