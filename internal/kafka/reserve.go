@@ -110,9 +110,28 @@ func (s *Service) finish(ctx context.Context, p placed) (Kafka, error) {
 		if k, found := s.accepted(ctx, p.kafka.ID); found {
 			return k, nil
 		}
+		return Kafka{}, err // asking again finishes it, so that may be soon
+	}
+	var passing interface{ RetryAfter() time.Duration }
+	if errors.As(err, &passing) && !apierr.Is(err, apierr.InsufficientQuota) {
+		return Kafka{}, held{err}
 	}
 	return Kafka{}, err
 }
+
+// heldFor is how long the loop usually takes to undo an order: as long as its call may
+// still take effect, and a little more. Until then the order has its name and room.
+const heldFor = 20 * time.Second
+
+// held is a failure of an order that has its name and room a while longer: asked for
+// again before, it would be refused for the sake of itself.
+type held struct{ error }
+
+// RetryAfter is for the header of that name.
+func (held) RetryAfter() time.Duration { return heldFor }
+
+// Unwrap gives the failure.
+func (h held) Unwrap() error { return h.error }
 
 // lookWithin bounds a look at a row whose customer may have hung up: while the
 // database hangs, nobody else would end it.
@@ -238,7 +257,7 @@ func (s *Service) abandon(ctx context.Context, p placed, cause error) {
 // again and again would else keep its name and room for ever.
 const resumeWithin = 2 * time.Minute
 
-var errBeingUndone = apierr.New(apierr.Conflict, "the order of this Idempotency-Key was left half way and is being undone, try again in some seconds")
+var errBeingUndone = held{apierr.New(apierr.Conflict, "the order of this Idempotency-Key was left half way and is being undone, try again in some seconds")}
 
 // resume goes on with an order that was left half way, for the customer who asks
 // for it again by its key.

@@ -180,6 +180,34 @@ func TestOrdersOfOneOrganisationThatWaitForTheirQuotaAreFew(t *testing.T) {
 	require.Equal(t, map[string]int{"kas_fleet_manager_kafka_orders_reserving": mostReserving}, shown)
 }
 
+// Until the loop has undone an order of which nobody knows, its name is taken. Who asks
+// again when told to must not read that somebody else has it.
+func TestWhoIsToldToTryAgainFindsTheNameFree(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, "")
+	outside := o.outside()
+	outside.Inject(emulator.Fault{Method: http.MethodPost, Path: authorisations, Mode: emulator.Before, Status: http.StatusServiceUnavailable})
+	pause := func(name string, key *string) time.Duration {
+		_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: name, IdempotencyKey: key})
+		require.Equal(t, apierr.General, apierr.From(err).Code, "%v", err)
+		var patient interface{ RetryAfter() time.Duration }
+		require.ErrorAs(t, err, &patient)
+		return patient.RetryAfter()
+	}
+	require.Greater(t, pause("one", nil), Reserving.Info().Deadline)
+	_, err := o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: "one"})
+	require.True(t, apierr.Is(err, apierr.NameTaken), "%v", err)
+
+	key := "key"
+	require.Less(t, pause("two", &key), Reserving.Info().Deadline, "who has a key finishes the order by asking again")
+	require.NoError(t, o.d.Gorm(bound(t)).Exec("UPDATE external_resources SET state = ?", ledger.Deleting).Error)
+	_, err = o.Create(bound(t), of("alice", "org1"), Request{Async: "true", Name: "two", IdempotencyKey: &key})
+	require.True(t, apierr.Is(err, apierr.Conflict), "%v", err)
+	var patient interface{ RetryAfter() time.Duration }
+	require.ErrorAs(t, err, &patient, "it says to try again, and has to say when")
+	require.Greater(t, patient.RetryAfter(), Reserving.Info().Deadline)
+}
+
 // Twins read the same, whichever of them came through.
 func TestTwinsAgreeOnWhatCameOfTheirOrder(t *testing.T) {
 	t.Parallel()

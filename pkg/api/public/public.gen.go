@@ -907,7 +907,7 @@ type ClientInterface interface {
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-	// again it is error 36, though no list shows an instance of that name.
+	// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -923,7 +923,7 @@ type ClientInterface interface {
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-	// again it is error 36, though no list shows an instance of that name.
+	// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1182,7 +1182,7 @@ func (c *Client) GetKafkas(ctx context.Context, params *GetKafkasParams, reqEdit
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-// again it is error 36, though no list shows an instance of that name.
+// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1208,7 +1208,7 @@ func (c *Client) CreateKafkaWithBody(ctx context.Context, params *CreateKafkaPar
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-// again it is error 36, though no list shows an instance of that name.
+// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2764,7 +2764,7 @@ type ClientWithResponsesInterface interface {
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-	// again it is error 36, though no list shows an instance of that name.
+	// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2780,7 +2780,7 @@ type ClientWithResponsesInterface interface {
 	// that instance is deleted. Error 6 asks to try again in some seconds.
 	//
 	// Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-	// again it is error 36, though no list shows an instance of that name.
+	// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5228,7 +5228,7 @@ func (c *ClientWithResponses) GetKafkasWithResponse(ctx context.Context, params 
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-// again it is error 36, though no list shows an instance of that name.
+// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5250,7 +5250,7 @@ func (c *ClientWithResponses) CreateKafkaWithBodyWithResponse(ctx context.Contex
 // that instance is deleted. Error 6 asks to try again in some seconds.
 //
 // Orders should have such a key. One without it that failed with error 9 may hold its name for some seconds more: sent
-// again it is error 36, though no list shows an instance of that name.
+// again before the time that `Retry-After` tells, it is error 36, though no list shows an instance of that name.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
