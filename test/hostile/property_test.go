@@ -165,8 +165,10 @@ func TestAReportReachesNoColumnOfTheCustomers(t *testing.T) {
 	before := s.record(id)
 	body := forbidden(t, before, "status", "routes", "capacity")
 	body["conditions"] = []map[string]any{{"type": "Ready", "status": "True"}}
-	s.AsAgent(harness.ClusterOne).Do(http.MethodPut, "/agent-clusters/"+harness.ClusterOne+"/kafkas/status", map[string]any{id: body})
+	body["versions"] = map[string]any{"kafka": "3.99.9"}
+	s.AsAgent(harness.ClusterOne).Do(http.MethodPut, "/agent-clusters/"+harness.ClusterOne+"/kafkas/status", map[string]any{id: body}).Must(http.StatusOK)
 	changed := before.changed(s.record(id))
+	require.Contains(t, changed, "actual_kafka_version", "the report is taken")
 	require.Subset(t, []string{"reported_at", "reported_class", "actual_kafka_version", "actual_strimzi_version", "actual_kafka_ibp_version"}, changed)
 	require.NotContains(t, fmt.Sprint(s.record(id)), "wished-for")
 }

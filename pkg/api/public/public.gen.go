@@ -3641,6 +3641,11 @@ type CreateKafkaResponse403Headers struct {
 	RetryAfter string
 }
 
+// CreateKafkaResponse409Headers the declared response headers of an HTTP 409 response for CreateKafka
+type CreateKafkaResponse409Headers struct {
+	RetryAfter string
+}
+
 // CreateKafkaResponse429Headers the declared response headers of an HTTP 429 response for CreateKafka
 type CreateKafkaResponse429Headers struct {
 	RetryAfter string
@@ -3701,6 +3706,8 @@ type CreateKafkaResponse struct {
 	Headers202 *CreateKafkaResponse202Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *CreateKafkaResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateKafkaResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateKafkaResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -7004,6 +7011,16 @@ func ParseCreateKafkaResponse(rsp *http.Response) (*CreateKafkaResponse, error) 
 			headers.RetryAfter = value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateKafkaResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateKafkaResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -10814,8 +10831,19 @@ func HandlerWithOptions(si ServerInterface, options GorillaServerOptions) http.H
 type BadRequestJSONResponse Error
 type BadRequestApplicationProblemPlusJSONResponse Problem
 
-type ConflictJSONResponse Error
-type ConflictApplicationProblemPlusJSONResponse Problem
+type ConflictResponseHeaders struct {
+	RetryAfter string
+}
+type ConflictJSONResponse struct {
+	Body Error
+
+	Headers ConflictResponseHeaders
+}
+type ConflictApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ConflictResponseHeaders
+}
 
 type ForbiddenResponseHeaders struct {
 	RetryAfter string
@@ -12876,10 +12904,11 @@ type CreateKafka409JSONResponse struct{ ConflictJSONResponse }
 func (response CreateKafka409JSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12892,10 +12921,11 @@ type CreateKafka409ApplicationProblemPlusJSONResponse struct {
 func (response CreateKafka409ApplicationProblemPlusJSONResponse) VisitCreateKafkaResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
