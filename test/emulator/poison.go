@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Venom is in every hostile text, so that it can be looked for wherever it must not come.
@@ -40,8 +41,11 @@ func (c *call) poison(draw func(int) int) {
 
 var xmlTexts = regexp.MustCompile(`>([^<>\s][^<>]*)<`)
 
+// served numbers the texts: who finds one knows that it is of no other reply.
+var served atomic.Int64
+
 func poisoned(body []byte, draw func(int) int) []byte {
-	value := poisons[draw(len(poisons))]
+	value := strings.Replace(poisons[draw(len(poisons))], Venom, Venom+strconv.FormatInt(served.Add(1), 10), 1)
 	var document any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

@@ -56,7 +56,7 @@ func (a *Admin) find(ctx context.Context, clientID string) (*gocloak.Client, err
 	}
 	for _, one := range all {
 		if one != nil && gocloak.PString(one.ClientID) == clientID && gocloak.PString(one.ID) != "" {
-			return one, nil
+			return one, usable(StepFind, *one.ID)
 		}
 	}
 	return nil, fmt.Errorf("finding the SSO client %s: %w", clientID, ErrNotFound)
@@ -119,9 +119,13 @@ func (a *Admin) all(ctx context.Context, q Query) ([]Client, error) {
 				continue
 			}
 			seen[c.ID] = true
-			if strings.HasPrefix(c.ClientID, q.Prefix) && (q.Attribute == "" || c.Attributes[q.Attribute] == q.Value) {
-				found = append(found, c)
+			if !strings.HasPrefix(c.ClientID, q.Prefix) || q.Attribute != "" && c.Attributes[q.Attribute] != q.Value {
+				continue
 			}
+			if err := usable(StepList, c.ID); err != nil {
+				return nil, err
+			}
+			found = append(found, c)
 		}
 		if len(page) < pageSize || len(seen) == before {
 			return found, nil
@@ -140,7 +144,7 @@ func (a *Admin) page(ctx context.Context, q Query, first int) ([]*gocloak.Client
 	case q.Prefix != "":
 		params.ClientID, params.Search = &q.Prefix, gocloak.BoolP(true)
 	}
-	return call(ctx, a, "listing SSO clients", func(ctx context.Context, token string) ([]*gocloak.Client, error) {
+	return call(ctx, a, StepList, func(ctx context.Context, token string) ([]*gocloak.Client, error) {
 		return a.sdk.GetClients(ctx, token, a.realm.Name, params)
 	})
 }
@@ -214,6 +218,18 @@ func (a *Admin) credential(ctx context.Context, doing Step, id string,
 
 // secretShape is what a secret may consist of: what fits into a header, a form and a property file.
 var secretShape = regexp.MustCompile(`^[!-~]{1,512}$`)
+
+// idShape is what the realm's own ids may be: UUIDs, or what an import gave in
+// their place, which has a column of 36 characters. An id becomes part of paths, of
+// rows and of what customers see.
+var idShape = regexp.MustCompile(`^[0-9A-Za-z_-]{1,36}$`)
+
+func usable(doing Step, id string) error {
+	if !idShape.MatchString(id) {
+		return fmt.Errorf("%w: %w: the reply has an id that cannot be one", doing, ErrUnavailable)
+	}
+	return nil
+}
 
 func clientOf(c *gocloak.Client) Client {
 	out := Client{Attributes: map[string]string{}}

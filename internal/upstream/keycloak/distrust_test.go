@@ -93,6 +93,66 @@ func TestStrangeRepliesAreFailures(t *testing.T) {
 	}
 }
 
+// An id becomes part of paths, of rows and of what customers see. One that the realm
+// cannot have given is refused where it is of what was asked for, and only there.
+func TestNotEveryTextIsAnID(t *testing.T) {
+	t.Parallel()
+	id, clientID, userID := "", "srvc-acct-1", "4f0c"
+	reply := func(rw http.ResponseWriter, value any) {
+		rw.Header().Set("Content-Type", "application/json")
+		assert.NoError(t, json.NewEncoder(rw).Encode(value))
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/token"):
+			reply(rw, map[string]any{"access_token": "a.b.c", "expires_in": 300})
+		case strings.HasSuffix(r.URL.Path, "/clients") && r.Method == http.MethodGet:
+			reply(rw, []map[string]any{{"id": id, "clientId": clientID, "attributes": map[string]string{"rh-org-id": "one"}}})
+		case strings.HasSuffix(r.URL.Path, "/clients"):
+			rw.Header().Set("Location", "/clients/"+id)
+			rw.WriteHeader(http.StatusCreated)
+		case strings.HasSuffix(r.URL.Path, "/service-account-user"):
+			reply(rw, map[string]any{"id": userID})
+		case r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/users/4f0c"):
+			rw.WriteHeader(http.StatusNoContent)
+		case strings.HasSuffix(r.URL.Path, "/client-secret"):
+			reply(rw, map[string]string{"type": "secret", "value": "a-secret"})
+		case r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/clients/4f0c"):
+			rw.WriteHeader(http.StatusNoContent)
+		default:
+			t.Errorf("a call that nobody asked for: %s %s", r.Method, r.URL)
+			rw.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	t.Cleanup(server.Close)
+	admin, err := keycloak.New(keycloak.Config{Realm: keycloak.Realm{BaseURL: server.URL, Name: realm}, ClientID: "x", ClientSecret: "y"})
+	require.NoError(t, err)
+	theirs := keycloak.Query{Attribute: "rh-org-id", Value: "one", Prefix: "srvc-acct-"}
+	spec := keycloak.ClientSpec{ClientID: clientID, TokenClaims: map[string]string{"rh-org-id": "one"}}
+	for _, id = range []string{"../../admin?x=%2e%2e#", "<script>", "two\nlines", "nul\x00", "'; DROP TABLE kafka_requests; --", "a.host.example.test", strings.Repeat("x", 37)} {
+		clientID = "srvc-acct-1"
+		_, err = admin.List(t.Context(), theirs)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", id)
+		require.NotContains(t, err.Error(), id)
+		_, err = admin.Find(t.Context(), clientID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", id)
+		_, err = admin.Delete(t.Context(), clientID)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", id)
+		_, err = admin.Ensure(t.Context(), spec)
+		require.ErrorIs(t, err, keycloak.ErrUnavailable, "%q", id)
+		clientID = "somebody-else"
+		all, err := admin.List(t.Context(), theirs)
+		require.NoError(t, err, "%q of a client that was not asked for", id)
+		require.Empty(t, all)
+	}
+	id, clientID = "4f0c", "srvc-acct-1"
+	_, err = admin.Ensure(t.Context(), spec)
+	require.NoError(t, err)
+	userID = "../clients/other"
+	_, err = admin.Ensure(t.Context(), spec)
+	require.ErrorIs(t, err, keycloak.ErrUnavailable)
+}
+
 // A secret goes into headers, forms and property files of others: what would break
 // out of a line there is no secret.
 func TestNotEveryTextIsASecret(t *testing.T) {

@@ -80,8 +80,8 @@ func (a *Admin) create(ctx context.Context, spec ClientSpec) (Client, error) {
 	if err != nil {
 		return Client{}, err
 	}
-	if id == "" {
-		return a.Find(ctx, spec.ClientID) // a proxy dropped the Location header
+	if !idShape.MatchString(id) {
+		return a.Find(ctx, spec.ClientID) // a proxy dropped the Location header, or changed it
 	}
 	goal.ID = &id
 	return clientOf(&goal), nil
@@ -172,8 +172,8 @@ func (a *Admin) ensureClaims(ctx context.Context, id string, claims map[string]s
 	if err != nil {
 		return err
 	}
-	if gocloak.PString(user.ID) == "" {
-		return fmt.Errorf("%w: %w: the reply has no id", StepUser, ErrUnavailable)
+	if err := usable(StepUser, gocloak.PString(user.ID)); err != nil {
+		return err
 	}
 	attributes := map[string][]string{}
 	if user.Attributes != nil {

@@ -35,6 +35,7 @@ type Step string
 // The steps of Ensure that its callers tell apart.
 const (
 	StepFind   Step = "finding an SSO client"
+	StepList   Step = "listing SSO clients"
 	StepUser   Step = "reading a service account's user"
 	StepSecret Step = "reading the secret of an SSO client"
 )

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/log"
 )
@@ -35,10 +34,14 @@ type wire struct {
 	CreatedAt   int64  `json:"createdAt"` // Unix seconds
 }
 
+// idShape is what ids and client ids may be: UUIDs, or of that kind. They become
+// part of paths, of rows and of what customers see.
+var idShape = regexp.MustCompile(`^[0-9A-Za-z_-]{1,255}$`)
+
 // account checks what will name the account from here on.
 func (w wire) account() (Account, error) {
 	for _, id := range []string{w.ID, w.ClientID} {
-		if id == "" || len(id) > 255 || strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		if !idShape.MatchString(id) {
 			return Account{}, fmt.Errorf("%w: an account without a usable id", ErrUnavailable)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -248,6 +249,35 @@ func TestStrangeRepliesAreFailures(t *testing.T) {
 			require.ErrorIs(t, accounts.Delete(t.Context(), "i"), redhatsso.ErrUnavailable)
 		})
 	}
+}
+
+// Ids become part of paths, of rows and of what customers see.
+func TestNotEveryTextIsAnID(t *testing.T) {
+	t.Parallel()
+	var account map[string]string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodPost {
+			assert.NoError(t, json.NewEncoder(w).Encode(account))
+			return
+		}
+		assert.NoError(t, json.NewEncoder(w).Encode([]map[string]string{account}))
+	}))
+	t.Cleanup(server.Close)
+	accounts := connect(t, redhatsso.Config{Issuer: server.URL, ClientID: "x"}).As("hush")
+	for _, strange := range []string{"", "../../admin?x=%2e%2e#", "<script>", "two\nlines", "nul\x00", "'; DROP TABLE kafka_requests; --", "a.host.example.test", strings.Repeat("x", 256)} {
+		for _, field := range []string{"id", "clientId"} {
+			account = map[string]string{"id": "4f0c", "clientId": "srvc-acct-4f0c", "name": "n", "secret": "s"}
+			account[field] = strange
+			_, err := accounts.List(t.Context(), 0, 10)
+			require.ErrorIs(t, err, redhatsso.ErrUnavailable, "%s %q", field, strange)
+			_, err = accounts.Create(t.Context(), "n", "")
+			require.ErrorIs(t, err, redhatsso.ErrUnavailable, "%s %q", field, strange)
+		}
+	}
+	account = map[string]string{"id": "4f0c", "clientId": "srvc-acct-4f0c", "name": "n", "secret": "s"}
+	_, err := accounts.List(t.Context(), 0, 10)
+	require.NoError(t, err)
 }
 
 // One time that cannot be shown must not take the whole list with it.
