@@ -74,6 +74,7 @@ func (a *App) openWorkers(context.Context) error {
 // run contends for the leases and listens for wake-ups until the context ends.
 func (w *workers) run(ctx context.Context, group *errgroup.Group) {
 	for _, r := range w.reconcilers {
+		w.app.db.TakeHere(r.channel, r.engine.Take)
 		group.Go(func() error {
 			return r.lease.Run(ctx, func(ctx context.Context, term *lease.Term) error { return r.engine.Run(ctx, term.Tx, r.loops) })
 		})

@@ -16,12 +16,13 @@ func scanPlace(row db.Row) (c Cluster, err error) {
 }
 
 // Placeable gives what placing looks at of the managed clusters of a region that
-// are ready, oldest first. It runs for every order: the lists of versions, which
+// are ready and have room for so many units, oldest first. It runs for every order: the lists of versions, which
 // are long and seldom change, are read once for each change.
-func (s *Store) Placeable(ctx context.Context, provider, region string) ([]Cluster, error) {
+func (s *Store) Placeable(ctx context.Context, provider, region string, units int) ([]Cluster, error) {
 	rows, err := db.Collect(ctx, s.db, scanPlace, "SELECT "+placeColumns+` FROM clusters
 		WHERE cloud_provider = ? AND region = ? AND status = 'ready' AND cluster_type = 'managed' AND deleted_at IS NULL
-		ORDER BY created_at, id`, provider, region)
+		AND schedulable AND (capacity_limit < 0 OR capacity_used + ? <= capacity_limit)
+		ORDER BY created_at, id`, provider, region, units)
 	if err != nil {
 		return nil, fmt.Errorf("listing placeable clusters: %w", err)
 	}

@@ -96,22 +96,33 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int, statuses ...S
 
 // Reserve takes room on a cluster, exactly: the row's own lock serialises those
 // who want the last units. It tells whether there was room.
-func Reserve(tx db.Tx, clusterID string, units int) (bool, error) {
-	result := tx.Gorm().Exec(`UPDATE clusters SET capacity_used = capacity_used + ?
+func Reserve(tx db.Tx, clusterID string, units int) (taken bool, err error) {
+	err = tx.Send(Reserving(clusterID, units, &taken))
+	return taken, err
+}
+
+// Reserving is Reserve as a statement, which is best the last of its transaction:
+// every order waits for the cluster's row until that ends.
+func Reserving(clusterID string, units int, taken *bool) db.Statement {
+	s := db.Asking(`UPDATE clusters SET capacity_used = capacity_used + ?
 		WHERE cluster_id = ? AND deleted_at IS NULL AND status = 'ready' AND schedulable
 		AND (capacity_limit < 0 OR capacity_used + ? <= capacity_limit)`, units, clusterID, units)
-	if result.Error != nil {
-		return false, fmt.Errorf("reserving room on a cluster: %w", result.Error)
+	s.Doing = "reserving room on a cluster"
+	s.Done = func(rows int64) error {
+		*taken = rows == 1
+		return nil
 	}
-	return result.RowsAffected == 1, nil
+	return s
 }
 
 // Release gives room back. An unknown cluster has none to give back to.
 func Release(tx db.Tx, clusterID string, units int) error {
-	err := tx.Gorm().Exec("UPDATE clusters SET capacity_used = greatest(capacity_used - ?, 0) WHERE cluster_id = ? AND deleted_at IS NULL",
-		units, clusterID).Error
-	if err != nil {
-		return fmt.Errorf("releasing room on a cluster: %w", err)
-	}
-	return nil
+	return tx.Send(Releasing(clusterID, units))
+}
+
+// Releasing is Release as a statement.
+func Releasing(clusterID string, units int) db.Statement {
+	s := db.Asking("UPDATE clusters SET capacity_used = greatest(capacity_used - ?, 0) WHERE cluster_id = ? AND deleted_at IS NULL", units, clusterID)
+	s.Doing = "releasing room on a cluster"
+	return s
 }

@@ -83,11 +83,31 @@ func TestPlacesAreThoseOfManagedClusters(t *testing.T) {
 	}, places)
 }
 
+func TestOnlyClustersWithRoomAreLookedAt(t *testing.T) {
+	b := setup(t, func(c *cluster.Cluster) { c.Status, c.Schedulable, c.CapacityLimit, c.CapacityUsed = cluster.Ready, true, 5, 3 })
+	for _, c := range []struct {
+		set   string
+		units int
+		want  int
+	}{
+		{"capacity_used = 3", 2, 1},
+		{"capacity_used = 3", 3, 0},
+		{"capacity_used = 9", 1, 0},
+		{"capacity_limit = -1", 100, 1},
+		{"schedulable = false", 1, 0},
+	} {
+		require.NoError(t, b.d.Gorm(b.ctx).Exec("UPDATE clusters SET "+c.set).Error)
+		rows, err := b.store.Placeable(b.ctx, "aws", "us-east-1", c.units)
+		require.NoError(t, err)
+		require.Len(t, rows, c.want, "%s, %d units", c.set, c.units)
+	}
+}
+
 // The lists are kept between orders: what an agent reports must be seen all the same.
 func TestPlaceableShowsTheVersionsOfNow(t *testing.T) {
 	b := setup(t, func(c *cluster.Cluster) { c.Status = cluster.Ready })
 	versions := func(from *cluster.Store) (names []string) {
-		rows, err := from.Placeable(b.ctx, "aws", "us-east-1")
+		rows, err := from.Placeable(b.ctx, "aws", "us-east-1", 1)
 		require.NoError(t, err)
 		require.Len(t, rows, 1)
 		require.Equal(t, 5, rows[0].CapacityLimit)

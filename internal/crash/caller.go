@@ -61,7 +61,8 @@ func plumbing(function, file string) bool {
 		}
 	}
 	// These wrap every step of a kind, and are inlined under changing names.
-	if strings.HasSuffix(closure.ReplaceAllString(inner, ""), ".claimed") || strings.HasPrefix(inner, "kafka.retryStale") {
+	step := closure.ReplaceAllString(inner, "")
+	if strings.HasSuffix(step, ".claimed") || strings.HasSuffix(step, ".reading") || strings.HasPrefix(inner, "kafka.retryStale") {
 		return true
 	}
 	if strings.HasPrefix(inner, "lease.") {

@@ -79,12 +79,12 @@ func TestLockAdmitsOneAtATime(t *testing.T) {
 		return nil
 	}))
 	require.True(t, free("org:1"), "it ends with its transaction")
-	shared := []db.Opening{db.OpenLockShared("org:1")}
+	shared := []db.Statement{db.OpenLockShared("org:1")}
 	require.NoError(t, d.TxOpened(ctx, shared, func(db.Tx) error {
 		require.False(t, free("org:1"))
 		return d.TxOpened(ctx, shared, func(db.Tx) error { return nil })
 	}))
-	require.NoError(t, d.TxOpened(ctx, []db.Opening{db.OpenLock("org:1")}, func(db.Tx) error {
+	require.NoError(t, d.TxOpened(ctx, []db.Statement{db.OpenLock("org:1")}, func(db.Tx) error {
 		require.False(t, free("org:1"))
 		return nil
 	}))

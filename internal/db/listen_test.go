@@ -63,6 +63,34 @@ func TestNotificationsComeThoughTheirConnectionBroke(t *testing.T) {
 	require.Equal(t, "second", receive(t, l.payloads))
 }
 
+// Where the loops run in the process that wrote, nobody else has to know; and what
+// they refuse goes to everybody.
+func TestNotificationsAreTakenByTheirOwnProcessFirst(t *testing.T) {
+	t.Parallel()
+	url := postgres.URL(t)
+	l := listen(t, postgres.OpenURL(t, url))
+	receive(t, l.connects)
+	d := postgres.OpenURL(t, url)
+	here := make(chan string, 10)
+	d.TakeHere("kafka", func(payload string) bool {
+		if payload == "refused" {
+			return false
+		}
+		here <- payload
+		return true
+	})
+	require.NoError(t, d.Tx(l.ctx, func(tx db.Tx) error {
+		tx.Notify("kafka", "taken")
+		require.Empty(t, here, "not before the commit")
+		tx.Notify("other", "of another channel")
+		tx.Notify("kafka", "refused")
+		return nil
+	}))
+	require.Equal(t, "taken", receive(t, here))
+	require.Equal(t, "refused", receive(t, l.payloads), "and not what was taken")
+	require.Empty(t, here)
+}
+
 func TestTheLastNotificationsAreSentBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	url := postgres.URL(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,11 +36,21 @@ type notifier struct {
 
 	mu      sync.Mutex
 	backlog []note
+	here    map[string]func(payload string) bool // by channel
+}
+
+// TakeHere lets this process take notifications of a channel that its own
+// transactions send. take must not block. Where it refuses one, that goes to the
+// listeners of all processes, like those of channels that nobody takes here.
+func (d *DB) TakeHere(channel string, take func(payload string) bool) {
+	d.notifier.mu.Lock()
+	defer d.notifier.mu.Unlock()
+	d.notifier.here[channel] = take
 }
 
 func startNotifier(config *pgx.ConnConfig, logger *slog.Logger) *notifier {
 	ctx, stop := context.WithCancel(context.Background())
-	n := &notifier{config: config, logger: logger, more: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
+	n := &notifier{config: config, logger: logger, more: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}), here: map[string]func(string) bool{}}
 	go n.run(ctx)
 	return n
 }
@@ -67,12 +79,16 @@ func (n *notifier) lost(count int, cause error) {
 	n.logger.Warn("notifications were lost, the next ticks will find what they told", "count", count, "error", cause)
 }
 
+// take gives what waits and is not taken in this process.
 func (n *notifier) take() []note {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	taken := n.backlog
+	waiting, here := n.backlog, maps.Clone(n.here)
 	n.backlog = nil
-	return taken
+	n.mu.Unlock()
+	return slices.DeleteFunc(waiting, func(note note) bool {
+		take := here[note.channel]
+		return take != nil && take(note.payload)
+	})
 }
 
 // close sends what is left, if that goes fast, and ends the notifier.

@@ -42,13 +42,13 @@ func TestATurnOutlivesTheLockTimeout(t *testing.T) {
 	tries := 0
 	done := make(chan error, 1)
 	go func() {
-		arrival := db.Opening{SQL: "SELECT 1", Read: func(db.Row) error {
+		arrival := db.Statement{SQL: "SELECT 1", Read: func(db.Row) error {
 			if tries++; tries == 2 {
 				close(release)
 			}
 			return nil
 		}}
-		done <- d.TxInTurn(within(t), []db.Opening{arrival, db.OpenLock("queue")}, func(db.Tx) error { return nil })
+		done <- d.TxInTurn(within(t), []db.Statement{arrival, db.OpenLock("queue")}, func(db.Tx) error { return nil })
 	}()
 	require.NoError(t, <-done)
 	require.NoError(t, <-holder)
@@ -85,7 +85,7 @@ func TestATurnOutlivesADeadlock(t *testing.T) {
 	}()
 	<-theirs
 	tries := 0
-	require.NoError(t, d.TxInTurn(within(t), []db.Opening{db.OpenLock("first")}, func(tx db.Tx) error {
+	require.NoError(t, d.TxInTurn(within(t), []db.Statement{db.OpenLock("first")}, func(tx db.Tx) error {
 		if tries++; tries == 1 {
 			close(mine)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"gorm.io/gorm"
 )
@@ -12,6 +13,7 @@ import (
 // Tx is one running transaction. It ends with the function it was given to.
 type Tx struct {
 	gorm  *gorm.DB
+	send  func([]Statement) error
 	notes *[]note // to be sent when the transaction has committed
 }
 
@@ -26,7 +28,7 @@ func (d *DB) Tx(ctx context.Context, fn func(Tx) error) error { return d.TxOpene
 
 // TxOpened is Tx with statements that come before fn. Each sees what was committed
 // before it began, like those of fn; if one fails, fn is not called.
-func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error) error {
+func (d *DB) TxOpened(ctx context.Context, openings []Statement, fn func(Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
 	conn, err := d.begin(ctx, openings)
@@ -37,7 +39,10 @@ func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error
 	g := d.gorm.Session(&gorm.Session{NewDB: true, Context: ctx})
 	g.Statement.ConnPool = conn
 	var notes []note
-	if err := fn(Tx{gorm: g, notes: &notes}); err != nil {
+	all := func(statements []Statement) error {
+		return onDriver(conn, func(c *pgx.Conn) error { return exchange(ctx, c, statements) })
+	}
+	if err := fn(Tx{gorm: g, send: all, notes: &notes}); err != nil {
 		return err
 	}
 	if err := commit(ctx, conn); err != nil {
@@ -51,7 +56,7 @@ func (d *DB) TxOpened(ctx context.Context, openings []Opening, fn func(Tx) error
 // than a connection waits for a lock, or the server gave this transaction up so that
 // others in a circle of locks could go on, it stands in line again: nothing was
 // done, and the caller still has time. So fn may be called more than once.
-func (d *DB) TxInTurn(ctx context.Context, locks []Opening, fn func(Tx) error) error {
+func (d *DB) TxInTurn(ctx context.Context, locks []Statement, fn func(Tx) error) error {
 	for {
 		err := d.TxOpened(ctx, locks, fn)
 		if again := IsLockTimeout(err) || IsDeadlock(err); !again || ctx.Err() != nil {
@@ -63,6 +68,11 @@ func (d *DB) TxInTurn(ctx context.Context, locks []Opening, fn func(Tx) error) e
 // Gorm is for store files: statements inside the transaction.
 func (t Tx) Gorm() *gorm.DB { return t.gorm }
 
+// Send runs the statements in their order, in one round trip and straight by the
+// driver: it is for those that run for every instance. It gives the first failure;
+// what comes after it did nothing.
+func (t Tx) Send(statements ...Statement) error { return t.send(statements) }
+
 // Lock waits for the exclusive lock of that name and holds it until the
 // transaction ends.
 func (t Tx) Lock(key string) error {
@@ -73,7 +83,8 @@ func (t Tx) Lock(key string) error {
 }
 
 // Notify sends the payload to the channel's listeners, soon after the transaction
-// has committed and never before. It is a hint: listeners must find out without
+// has committed and never before: to the one in this process, if it takes it, else
+// to those of all processes. It is a hint: listeners must find out without
 // it too, if only later.
 func (t Tx) Notify(channel, payload string) {
 	*t.notes = append(*t.notes, note{channel, payload})

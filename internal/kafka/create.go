@@ -56,7 +56,7 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 	if err != nil {
 		return placed{}, err
 	}
-	clusters, err := s.Clusters.Placeable(ctx, admission.CloudProvider, admission.Region)
+	clusters, err := s.Clusters.Placeable(ctx, admission.CloudProvider, admission.Region, admission.Size.CapacityConsumed)
 	if err != nil {
 		return placed{}, err
 	}
@@ -89,24 +89,20 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 	return out, err
 }
 
-// write inserts the row and then takes its room.
+// write inserts the row and takes its room. That comes last, since every order waits
+// for the cluster's row until the transaction ends.
 func (p *placed) write(tx db.Tx, candidates []Candidate) error {
-	p.kafka.ClusterID = candidates[0].ClusterID
-	if err := insert(tx, p.kafka); err != nil {
+	first, taken := candidates[0].ClusterID, false
+	p.kafka.ClusterID = first
+	if err := insert(tx, p.kafka, cluster.Reserving(first, p.kafka.CapacityConsumed, &taken)); err != nil || taken {
 		return err
 	}
-	return settleOn(tx, candidates, &p.kafka)
-}
-
-// settleOn takes room for a row that is inserted. It comes last, since every order
-// waits for the cluster's row until the transaction ends.
-func settleOn(tx db.Tx, candidates []Candidate, k *Kafka) error {
-	chosen, err := reserve(tx, candidates, *k)
-	if err != nil || chosen.ClusterID == k.ClusterID {
+	chosen, err := reserve(tx, candidates[1:], p.kafka)
+	if err != nil {
 		return err
 	}
-	k.ClusterID = chosen.ClusterID
-	return moveInserted(tx, *k)
+	p.kafka.ClusterID = chosen.ClusterID
+	return moveInserted(tx, p.kafka)
 }
 
 func quotaRequest(account quota.Account, a Admission) quota.Request {

@@ -24,7 +24,7 @@ type limits struct {
 // then the sums. First come the locks of the owner, then of the organisation, then of
 // the region: always in this order, so that nobody waits in a circle; and only where
 // something is counted.
-func (l *limits) openings() (openings []db.Opening) {
+func (l *limits) openings() (openings []db.Statement) {
 	k, grant := l.order, l.grant
 	developer := k.InstanceType == catalog.Developer
 	counted := l.refusal == nil && !grant.Unlimited

@@ -30,6 +30,11 @@ type Plan struct {
 	Reason string
 }
 
+// Change is the plan's transition, as a loop makes it.
+func (p Plan) Change(now time.Time) Change {
+	return Change{Event: p.Event, Actor: ByLoop, Set: p.Set, Reason: p.Reason, Now: now}
+}
+
 // PrepareFacts is what preparing an instance needs to know besides the row.
 type PrepareFacts struct {
 	Domain       string // the service's own DNS domain

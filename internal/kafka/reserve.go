@@ -52,9 +52,10 @@ func beginReservation(tx db.Tx, p *placed, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("writing down a reservation: %w", err)
 	}
-	return ledger.Begin(tx, now, ledger.Intent{
+	_, err = ledger.Begin(tx, now, ledger.Intent{
 		ID: p.intent, OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindSubscription, Key: p.reservation.Key, Detail: detail,
 	})
+	return err
 }
 
 // mostReserving is how many orders of one organisation may be reserving at a time:
@@ -279,7 +280,8 @@ func (s *Service) resume(ctx context.Context, k Kafka) (Kafka, error) {
 		if err := lookAt(tx, k, Reserving.dueAt(s.Clock())); err != nil {
 			return err
 		}
-		return ledger.Begin(tx, s.Clock(), ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindSubscription, Key: intent.Key})
+		_, err := ledger.Begin(tx, s.Clock(), ledger.Intent{OwnerKind: OwnerKind, OwnerID: string(k.ID), Kind: KindSubscription, Key: intent.Key})
+		return err
 	})
 	if errors.Is(err, ledger.ErrDeleting) {
 		return Kafka{}, errBeingUndone

@@ -143,7 +143,7 @@ type Usage struct{ Units, Instances int }
 
 // usageOf reads the sums of what counts, when a transaction begins. They are kept by
 // the database: what it changes itself is in them when it has committed.
-func usageOf(c Counted, into *Usage) db.Opening {
+func usageOf(c Counted, into *Usage) db.Statement {
 	statement := "SELECT coalesce(sum(units), 0)::bigint, coalesce(sum(instances), 0)::bigint FROM kafka_usage WHERE instance_type = $1"
 	args := []any{c.InstanceType}
 	for _, condition := range []struct{ predicate, value string }{
@@ -156,7 +156,7 @@ func usageOf(c Counted, into *Usage) db.Opening {
 			statement += " AND " + fmt.Sprintf(condition.predicate, len(args))
 		}
 	}
-	return db.Opening{SQL: statement, Args: args, Read: func(row db.Row) error {
+	return db.Statement{SQL: statement, Args: args, Read: func(row db.Row) error {
 		if err := row.Scan(&into.Units, &into.Instances); err != nil {
 			return fmt.Errorf("summing units: %w", err)
 		}

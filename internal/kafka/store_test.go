@@ -272,7 +272,7 @@ func TestDesiredAndItsMark(t *testing.T) {
 
 func usage(t *testing.T, d *db.DB, c Counted) (u Usage) {
 	t.Helper()
-	require.NoError(t, d.TxOpened(bound(t), []db.Opening{usageOf(c, &u)}, func(db.Tx) error { return nil }))
+	require.NoError(t, d.TxOpened(bound(t), []db.Statement{usageOf(c, &u)}, func(db.Tx) error { return nil }))
 	return u
 }
 

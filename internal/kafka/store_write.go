@@ -34,7 +34,8 @@ type Change struct {
 // the statuses that the transition table allows and appends to the history, all
 // in one statement of the caller's transaction, and wakes the loop of a row that
 // is due at once. The returned row carries the new status and version only. No row written is ErrStale.
-func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
+// What else belongs to the change goes to the server before it, in the same round trip.
+func Apply(tx db.Tx, k Kafka, c Change, with ...db.Statement) (Kafka, error) {
 	t, ok := transitionOf(c.Event)
 	if !ok || !slices.Contains(t.Actors, c.Actor) {
 		return Kafka{}, fmt.Errorf("applying %q by %q: not in the transition table", c.Event, c.Actor)
@@ -68,23 +69,45 @@ func Apply(tx db.Tx, k Kafka, c Change) (Kafka, error) {
 	// "status = ?" could be looked up in an index of statuses, which the database
 	// prefers to the key where it believes that few rows have that status: in a wave
 	// of orders each change would read the whole wave.
-	result := tx.Gorm().Raw(`WITH changed AS (
+	change := db.Asking(`WITH changed AS (
 		UPDATE kafka_requests SET `+assign+` WHERE id = ? AND version = ? AND status IS NOT DISTINCT FROM ? AND deleted_at IS NULL RETURNING id, version
 	), noted AS (
 		INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
 		SELECT id, ?, ?, ?, ?, ?, version, ? FROM changed
-	) SELECT version FROM changed`, args...).Scan(&version)
-	if result.Error != nil {
-		return Kafka{}, fmt.Errorf("applying %s: %w", c.Event, result.Error)
+	) SELECT coalesce(max(version), 0) FROM changed`, args...)
+	change.Read = func(row db.Row) error {
+		switch err := row.Scan(&version); {
+		case err != nil:
+			return fmt.Errorf("applying %s: %w", c.Event, err)
+		case version == 0:
+			return ErrStale
+		}
+		return nil
 	}
-	if result.RowsAffected == 0 {
-		return Kafka{}, ErrStale
+	if err := tx.Send(append(slices.Clone(with), change)...); err != nil {
+		return Kafka{}, err
 	}
 	if !due.After(c.Now) { // else there is nothing for a loop to do yet
 		tx.Notify(NotifyChannel, string(t.To)+" "+string(k.ID))
 	}
 	k.Version, k.Status, k.StatusChangedAt = version, t.To, entered
 	return k, nil
+}
+
+// Unchanged fails with ErrStale where the row is no longer as it was read.
+func Unchanged(k Kafka) db.Statement {
+	s := db.Asking("SELECT EXISTS (SELECT FROM kafka_requests WHERE id = ? AND version = ? AND deleted_at IS NULL)", k.ID, k.Version)
+	s.Read = func(row db.Row) error {
+		var same bool
+		if err := row.Scan(&same); err != nil {
+			return fmt.Errorf("looking whether an instance changed: %w", err)
+		}
+		if !same {
+			return ErrStale
+		}
+		return nil
+	}
+	return s
 }
 
 // Note writes columns without a transition, compare-and-set on the version.
@@ -184,19 +207,22 @@ func moveInserted(tx db.Tx, k Kafka) error {
 	return nil
 }
 
-// insert writes a new instance and announces it.
-func insert(tx db.Tx, k Kafka) error {
-	err := tx.Gorm().Create(&k).Error
-	switch {
+// insert writes a new instance and announces it; then come the other statements, in
+// the same round trip.
+func insert(tx db.Tx, k Kafka, then ...db.Statement) error {
+	row, err := tx.Inserting(k)
+	if err != nil {
+		return err
+	}
+	row.Doing = "inserting an instance"
+	event := db.Asking(`INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
+		VALUES (?, ?, 'created', ?, '', ?, ?, '')`, k.ID, k.CreatedAt, ByUser, k.Status, k.Version)
+	event.Doing = "noting a new instance"
+	switch err := tx.Send(append([]db.Statement{row, event}, then...)...); {
 	case db.IsUniqueViolation(err, "kafka_requests_name_live"):
 		return apierr.New(apierr.NameTaken, "")
 	case err != nil:
-		return fmt.Errorf("inserting an instance: %w", err)
-	}
-	err = tx.Gorm().Exec(`INSERT INTO kafka_events (kafka_id, at, event, actor, from_status, to_status, version, reason)
-		VALUES (?, ?, 'created', ?, '', ?, ?, '')`, k.ID, k.CreatedAt, ByUser, k.Status, k.Version).Error
-	if err != nil {
-		return fmt.Errorf("noting a new instance: %w", err)
+		return err
 	}
 	tx.Notify(NotifyChannel, string(k.Status)+" "+string(k.ID))
 	return nil

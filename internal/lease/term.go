@@ -54,7 +54,7 @@ func (t *Term) Tx(ctx context.Context, fn func(db.Tx) error) error {
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, until, ErrLost)
 	defer cancel()
-	err := t.lease.db.TxOpened(ctx, []db.Opening{db.OpenLockShared(t.lease.lockKey()), t.check()}, fn)
+	err := t.lease.db.TxOpened(ctx, []db.Statement{db.OpenLockShared(t.lease.lockKey()), t.check()}, fn)
 	if err != nil && !errors.Is(err, ErrLost) && errors.Is(context.Cause(ctx), ErrLost) {
 		return errors.Join(ErrLost, err)
 	}
@@ -63,8 +63,8 @@ func (t *Term) Tx(ctx context.Context, fn func(db.Tx) error) error {
 
 // check is a statement of its own: only one that begins after the lock is held
 // sees what a take-over committed before.
-func (t *Term) check() db.Opening {
-	return db.Opening{
+func (t *Term) check() db.Statement {
+	return db.Statement{
 		SQL:  "SELECT EXISTS (SELECT FROM leader_leases WHERE lease_type = $1 AND term = $2::uuid AND expires > clock_timestamp())",
 		Args: []any{t.lease.leaseType, t.id},
 		Read: func(row db.Row) error {

@@ -45,6 +45,7 @@ var (
 	ErrTaken    = errors.New("the key belongs to another owner")
 	ErrDeleting = errors.New("the thing is being deleted")
 	ErrUnknown  = errors.New("there is no such intent in a state that allows this")
+	ErrOpen     = errors.New("something of it may be left in the world")
 )
 
 // from lists the states that may precede each state. What is being deleted can

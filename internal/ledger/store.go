@@ -21,27 +21,33 @@ const rows = "external_resources"
 // intent that is gone is opened anew, with a new id and place in the order. It
 // fails with ErrTaken or ErrDeleting when a key is not free; then none is wanted. An empty id is filled; to learn the ids of rows that were there
 // before, list them.
-func Want(tx db.Tx, now time.Time, in ...Intent) error { return want(tx, now, in, 0) }
+func Want(tx db.Tx, now time.Time, in ...Intent) error {
+	_, err := want(tx, now, in, 0)
+	return err
+}
 
-// Begin is Want right before the call that creates the things. It counts the call
+// Begin is Want right before the call that creates the things, and gives the intents
+// as they are then, in no order. It counts the call
 // as under way until Mark says that they are created or CallFailed that they are
 // not. A call that stays counted may take effect at any time: its process may be
 // paused, not dead.
-func Begin(tx db.Tx, now time.Time, in ...Intent) error { return want(tx, now, in, 1) }
+func Begin(tx db.Tx, now time.Time, in ...Intent) ([]Intent, error) { return want(tx, now, in, 1) }
 
-func want(tx db.Tx, now time.Time, in []Intent, calls int) error {
+func want(tx db.Tx, now time.Time, in []Intent, calls int) ([]Intent, error) {
 	in = firstOfEachKey(in)
 	if len(in) == 0 {
-		return nil
+		return nil, nil
 	}
 	open, err := insert(tx, now, in, calls)
 	if err == nil && len(open) < len(in) {
-		err = wantAgain(tx, now, open, in, calls)
+		var have []Intent
+		have, err = wantAgain(tx, now, open, in, calls)
+		open = append(open, have...)
 	}
 	if err != nil {
-		return fmt.Errorf("recording %d intents of %s %s, the first for %s %s: %w", len(in), in[0].OwnerKind, in[0].OwnerID, in[0].Kind, in[0].Key, err)
+		return nil, fmt.Errorf("recording %d intents of %s %s, the first for %s %s: %w", len(in), in[0].OwnerKind, in[0].OwnerID, in[0].Kind, in[0].Key, err)
 	}
-	return nil
+	return open, nil
 }
 
 // name is what the world outside knows a thing by.
@@ -58,8 +64,19 @@ func firstOfEachKey(in []Intent) []Intent {
 	})
 }
 
-// insert makes rows that were not there or gone, all in one statement, and names them.
-func insert(tx db.Tx, now time.Time, in []Intent, calls int) (map[name]bool, error) {
+// columns of a whole intent, with the rows' own name before each.
+func columns(of string) string {
+	names := []string{"id", "owner_kind", "owner_id", "kind", "key", "state", "detail", "attempts", "calls", "last_error", "created_at", "updated_at"}
+	return of + "." + strings.Join(names, ", "+of+".")
+}
+
+func scan(row db.Row) (i Intent, err error) {
+	err = row.Scan(&i.ID, &i.OwnerKind, &i.OwnerID, &i.Kind, &i.Key, &i.State, &i.Detail, &i.Attempts, &i.Calls, &i.LastError, &i.CreatedAt, &i.UpdatedAt)
+	return i, err
+}
+
+// insert makes rows that were not there or gone, all in one statement, and gives them.
+func insert(tx db.Tx, now time.Time, in []Intent, calls int) (made []Intent, err error) {
 	var values strings.Builder
 	var args []any
 	for n, i := range in {
@@ -75,8 +92,7 @@ func insert(tx db.Tx, now time.Time, in []Intent, calls int) (map[name]bool, err
 		values.WriteString("(?, ?, ?, ?, ?, ?, ?, ?, ?::jsonb, ?::integer)")
 		args = append(args, i.ID, now, now, i.OwnerKind, i.OwnerID, i.Kind, i.Key, Wanted, string(i.Detail), calls)
 	}
-	var made []name
-	err := tx.Gorm().Raw(`
+	err = tx.Send(db.Listing(scan, &made, `
 		INSERT INTO external_resources AS have
 			(id, created_at, updated_at, owner_kind, owner_id, kind, key, state, detail, calls)
 		VALUES `+values.String()+`
@@ -85,18 +101,18 @@ func insert(tx db.Tx, now time.Time, in []Intent, calls int) (map[name]bool, err
 			owner_kind = EXCLUDED.owner_kind, owner_id = EXCLUDED.owner_id, state = EXCLUDED.state,
 			detail = EXCLUDED.detail, calls = EXCLUDED.calls, attempts = 0, last_error = ''
 		WHERE have.state = ?
-		RETURNING kind, key`, append(args, Gone)...).Scan(&made).Error
-	open := map[name]bool{}
-	for _, n := range made {
-		open[n] = true
-	}
-	return open, err
+		RETURNING `+columns("have"), append(args, Gone)...))
+	return made, err
 }
 
 // wantAgain looks at the rows that were there: it notes the time on those that
 // were never seen created, and finds the keys that are not free. Then it fails, and
 // what it wrote is rolled back.
-func wantAgain(tx db.Tx, now time.Time, open map[name]bool, in []Intent, calls int) error {
+func wantAgain(tx db.Tx, now time.Time, made []Intent, in []Intent, calls int) (have []Intent, err error) {
+	open := map[name]bool{}
+	for _, i := range made {
+		open[i.name()] = true
+	}
 	var asked strings.Builder
 	args := []any{calls, Wanted, now}
 	for _, i := range in {
@@ -108,24 +124,24 @@ func wantAgain(tx db.Tx, now time.Time, open map[name]bool, in []Intent, calls i
 	// A join finds each row by its whole key. A list of pairs of one kind is read as
 	// "the kind, and one of the keys", and while the database knows nothing of a
 	// table that is young or restored it may read all rows of the kind for that.
-	var have []Intent
-	if err := tx.Gorm().Raw(`UPDATE external_resources r SET calls = r.calls + ?, updated_at = CASE WHEN r.state = ? THEN ? ELSE r.updated_at END
+	err = tx.Send(db.Listing(scan, &have, `UPDATE external_resources r SET calls = r.calls + ?, updated_at = CASE WHEN r.state = ? THEN ? ELSE r.updated_at END
 		FROM (VALUES `+asked.String()[len(", "):]+`) AS asked (kind, key) WHERE r.kind = asked.kind AND r.key = asked.key
-		RETURNING r.kind, r.key, r.owner_kind, r.owner_id, r.state`, args...).Scan(&have).Error; err != nil {
-		return err
+		RETURNING `+columns("r"), args...))
+	if err != nil {
+		return nil, err
 	}
 	for _, i := range have {
 		switch {
 		case i.OwnerKind != in[0].OwnerKind || i.OwnerID != in[0].OwnerID:
-			return fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrTaken)
+			return nil, fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrTaken)
 		case i.State == Deleting || i.State == Gone: // or it went a moment ago
-			return fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrDeleting)
+			return nil, fmt.Errorf("%s %s: %w", i.Kind, i.Key, ErrDeleting)
 		}
 	}
 	if len(have)+len(open) < len(in) {
-		return ErrDeleting
+		return nil, ErrDeleting
 	}
-	return nil
+	return have, nil
 }
 
 // MarkAll is Mark for several intents in one statement, without details.
@@ -157,20 +173,28 @@ type step struct {
 	lastError string
 }
 
-func mark(tx db.Tx, now time.Time, id string, s step) error {
+// Marking is Mark as a statement.
+func Marking(now time.Time, id string, to State, detail json.RawMessage) db.Statement {
+	return marking(now, id, step{to: to, detail: detail})
+}
+
+func mark(tx db.Tx, now time.Time, id string, s step) error { return tx.Send(marking(now, id, s)) }
+
+func marking(now time.Time, id string, s step) db.Statement {
 	var given any
 	if s.detail != nil {
 		given = string(s.detail)
 	}
-	result := tx.Gorm().Exec(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = ?, calls = greatest(calls - ?, 0),
-		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state IN ?`, s.to, now, s.lastError, ended(s.to), given, id, from[s.to])
-	if result.Error == nil && result.RowsAffected == 0 {
-		result.Error = ErrUnknown
+	out := db.Asking(`UPDATE external_resources SET state = ?, updated_at = ?, attempts = 0, last_error = ?, calls = greatest(calls - ?, 0),
+		detail = coalesce(?::jsonb, detail) WHERE id = ? AND state = ANY(?)`, s.to, now, s.lastError, ended(s.to), given, id, from[s.to])
+	out.Doing = fmt.Sprintf("marking intent %s %s", id, s.to)
+	out.Done = func(rows int64) error {
+		if rows == 0 {
+			return fmt.Errorf("%s: %w", out.Doing, ErrUnknown)
+		}
+		return nil
 	}
-	if result.Error != nil {
-		return fmt.Errorf("marking intent %s %s: %w", id, s.to, result.Error)
-	}
-	return nil
+	return out
 }
 
 // Refused closes an intent whose one creating call was refused. While another call
@@ -232,16 +256,21 @@ func failed(tx db.Tx, now time.Time, id string, cause error, calls int) error {
 	return nil
 }
 
-// AllGone tells, inside the transaction that wants to close the owner, whether
-// none of the owner's things is left in the world.
-func AllGone(tx db.Tx, ownerKind, ownerID string) (bool, error) {
-	var open int64
-	err := tx.Gorm().Table(rows).
-		Where("owner_kind = ? AND owner_id = ? AND state <> ?", ownerKind, ownerID, Gone).Count(&open).Error
-	if err != nil {
-		return false, fmt.Errorf("counting open intents: %w", err)
+// AllGone is for the transaction that closes the owner: it fails with ErrOpen while
+// any of the owner's things may be left in the world.
+func AllGone(ownerKind, ownerID string) db.Statement {
+	s := db.Asking("SELECT NOT EXISTS (SELECT FROM external_resources WHERE owner_kind = ? AND owner_id = ? AND state <> ?)", ownerKind, ownerID, Gone)
+	s.Read = func(row db.Row) error {
+		var gone bool
+		if err := row.Scan(&gone); err != nil {
+			return fmt.Errorf("looking for open intents: %w", err)
+		}
+		if !gone {
+			return fmt.Errorf("closing %s %s: %w", ownerKind, ownerID, ErrOpen)
+		}
+		return nil
 	}
-	return open == 0, nil
+	return s
 }
 
 // Store lists intents.

@@ -75,17 +75,22 @@ func (e *Engine) set(runners []*runner) {
 
 // Wake passes the payload of a notification to the loops it concerns. Without
 // leadership it does nothing: the leader has its own listener.
-func (e *Engine) Wake(payload string) {
+func (e *Engine) Wake(payload string) { e.Take(payload) }
+
+// Take is Wake, and tells whether the loops run here: then nobody else has to know.
+func (e *Engine) Take(payload string) (taken bool) {
 	e.mutex.RLock()
 	defer e.mutex.RUnlock()
+	taken = len(e.running) > 0
 	for _, r := range e.running {
 		if r.loop.Wakes == nil {
 			continue
 		}
-		if key, ok := r.loop.Wakes(payload); ok {
-			r.queue.wake(key)
+		if key, ok := r.loop.Wakes(payload); ok && !r.queue.wake(key) {
+			taken = false // the term is over
 		}
 	}
+	return taken
 }
 
 // WakeAll makes every loop look for due work: a listener that was away may have

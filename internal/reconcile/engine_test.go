@@ -99,6 +99,16 @@ func TestWakeIsWorkedOnAtOnce(t *testing.T) {
 	})
 }
 
+func TestTheEngineTakesWhatItsLoopsCanDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, loop(func(context.Context, string) (time.Duration, error) { return 0, nil }))
+		require.True(t, b.engine.Take("accepted k1"))
+		require.True(t, b.engine.Take("ready k1"), "nobody else would do it either")
+		b.stop()
+		require.False(t, b.engine.Take("accepted k2"), "another process leads, or will")
+	})
+}
+
 func TestKeyNeverRunsTwiceAtOnceAndNoWakeIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, most, runs atomic.Int32

@@ -31,18 +31,19 @@ func newQueue(drained func()) *queue {
 	return q
 }
 
-// wake puts the key into the queue; one that is running runs once more.
-func (q *queue) wake(name string) { q.put(name, true) }
+// wake puts the key into the queue; one that is running runs once more. It gives
+// false once the queue is closed.
+func (q *queue) wake(name string) bool { return q.put(name, true) }
 
 // list puts the key into the queue unless it is running, since the list may have
 // seen what the running work is changing, or is backing off after a failure.
 func (q *queue) list(name string) { q.put(name, false) }
 
-func (q *queue) put(name string, woken bool) {
+func (q *queue) put(name string, woken bool) bool {
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
 	if q.closed {
-		return
+		return false
 	}
 	k := q.keys[name]
 	if k == nil {
@@ -56,6 +57,7 @@ func (q *queue) put(name string, woken bool) {
 	case !k.waiting && (woken || !backsOff):
 		q.enqueue(name, k)
 	}
+	return true
 }
 
 func (q *queue) enqueue(name string, k *key) {

@@ -58,7 +58,7 @@ func (s *Service) Create(ctx context.Context, who access.Identity, r Request) (A
 func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent) error {
 	exempt := s.Exempt.Get()[orgID]
 	var listed []Account
-	var queue []db.Opening
+	var queue []db.Statement
 	if !exempt {
 		queue = append(queue, db.OpenLock("service-accounts/"+orgID))
 		var err error
@@ -73,7 +73,8 @@ func (s *Service) admit(ctx context.Context, orgID string, intent ledger.Intent)
 				return err
 			}
 		}
-		return ledger.Begin(tx, now, intent)
+		_, err := ledger.Begin(tx, now, intent)
+		return err
 	})
 }
 

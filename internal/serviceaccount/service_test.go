@@ -395,7 +395,7 @@ func TestCreationsWaitForTheirTurn(t *testing.T) {
 	held, waits := make(chan struct{}), make(chan error, 1)
 	holder := make(chan error, 1)
 	go func() {
-		holder <- w.DB.TxOpened(w.ctx, []db.Opening{db.OpenLock("service-accounts/" + alice.OrgID)}, func(tx db.Tx) error {
+		holder <- w.DB.TxOpened(w.ctx, []db.Statement{db.OpenLock("service-accounts/" + alice.OrgID)}, func(tx db.Tx) error {
 			close(held)
 			// Longer than a lock is waited for, and never idle, which the server would not suffer.
 			return tx.Gorm().Exec("SELECT pg_sleep(2.2)").Error

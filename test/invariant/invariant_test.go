@@ -111,7 +111,7 @@ func (w *world) as(replica string, fenced bool, statement string) {
 		d = postgres.OpenURL(w.owner, u.String())
 		w.replicas[u.String()] = d
 	}
-	var fence []db.Opening
+	var fence []db.Statement
 	if fenced {
 		fence = append(fence, db.OpenLockShared("lease:kafka_reconciler"))
 	}

@@ -266,7 +266,7 @@ func TestFromTheListToReady(t *testing.T) {
 	c, _ = w.row()
 	require.Equal(t, cluster.Ready, c.Status)
 	require.Equal(t, 5, c.CapacityLimit)
-	placeable, err := w.store.Placeable(w.ctx, "aws", "us-east-1")
+	placeable, err := w.store.Placeable(w.ctx, "aws", "us-east-1", 1)
 	require.NoError(t, err)
 	require.Len(t, placeable, 1)
 	require.True(t, w.eventually(func() bool { return w.gauge("cluster_status_capacity_available") == 5 }), "shown by the leader")

@@ -31,7 +31,16 @@ func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 	if !candidate.Versions.Usable() {
 		return w.wait(ctx, tx, k, kafka.FailedNoVersion, "no usable version is available on the data-plane cluster")
 	}
-	return 0, w.apply(ctx, tx, k, kafka.PlanAssign(k, candidate, w.prepareFacts(candidate.DNS)))
+	plan, now := kafka.PlanAssign(k, candidate, w.prepareFacts(candidate.DNS)), w.Clock()
+	err = tx(ctx, func(t db.Tx) error {
+		written, err := kafka.Apply(t, k, plan.Change(now))
+		if err == nil { // before the loop that prepares is told
+			written.Attempts, written.LastError = 0, "" // as Apply leaves them
+			w.handed.give(placed{written, c})
+		}
+		return err
+	})
+	return 0, w.moved(ctx, k, plan, now, err)
 }
 
 // provision looks after instances that their agent should have: one without a
@@ -55,7 +64,7 @@ var errNoCluster = errors.New("placing an instance: no cluster has room")
 
 // assign takes room on a cluster and binds the instance to it, in one transaction.
 func (w *Work) assign(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
-	clusters, err := w.Clusters.Placeable(ctx, k.CloudProvider, k.Region)
+	clusters, err := w.Clusters.Placeable(ctx, k.CloudProvider, k.Region, k.CapacityConsumed)
 	if err != nil {
 		return 0, err
 	}
@@ -73,7 +82,7 @@ func (w *Work) assign(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 			return errNoCluster
 		}
 		plan = kafka.PlanAssign(k, chosen, w.prepareFacts(chosen.DNS))
-		_, err = kafka.Apply(t, k, kafka.Change{Event: plan.Event, Actor: kafka.ByLoop, Set: plan.Set, Reason: plan.Reason, Now: now})
+		_, err = kafka.Apply(t, k, plan.Change(now))
 		return err
 	})
 	if errors.Is(err, errNoCluster) {

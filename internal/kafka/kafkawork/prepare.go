@@ -13,18 +13,29 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/robot"
 )
 
-// prepare makes what must exist outside before the agent may take over.
-func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
-	if k.Status != kafka.Preparing {
-		return 0, nil
+// prepareNext prepares an instance as the loop before has left it, or as it is read.
+func (w *Work) prepareNext(ctx context.Context, tx db.TxFunc, id kafka.ID) (time.Duration, error) {
+	if p, ok := w.handed.take(id); ok {
+		return w.prepare(ctx, tx, p.kafka, p.on)
 	}
-	c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
-	if errors.Is(err, cluster.ErrNotFound) {
-		return w.wait(ctx, tx, k, kafka.FailedPreparing, "the data-plane cluster of the instance is gone")
-	}
-	if err != nil {
-		return 0, err
-	}
+	return w.reading(func(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+		if k.Status != kafka.Preparing {
+			return 0, nil
+		}
+		c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
+		if errors.Is(err, cluster.ErrNotFound) {
+			return w.wait(ctx, tx, k, kafka.FailedPreparing, "the data-plane cluster of the instance is gone")
+		}
+		if err != nil {
+			return 0, err
+		}
+		return w.prepare(ctx, tx, k, c)
+	})(ctx, tx, id)
+}
+
+// prepare makes what must exist outside before the agent may take over. The row need
+// not be as it is now: what is begun for it is begun only if it is.
+func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka, c cluster.Cluster) (time.Duration, error) {
 	if w.DNS == nil && c.ClusterDNS == "" {
 		return w.wait(ctx, tx, k, kafka.FailedPreparing, "the DNS name of the data-plane cluster is not known")
 	}
@@ -32,18 +43,14 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	if len(plan.Ensure) == 0 {
 		return 0, w.apply(ctx, tx, k, plan)
 	}
-	if err := tx(ctx, func(t db.Tx) error { return ledger.Begin(t, w.Clock(), plan.Ensure...) }); err != nil {
-		return 0, err
-	}
-	// Read before the transaction that marks them: a second connection inside it would starve the pool.
-	intents, err := w.openIntents(ctx, k, kafka.KindSSOClient)
+	intents, err := w.begin(ctx, tx, k, plan.Ensure)
 	if err != nil {
 		return 0, err
 	}
 	spec := canarySpec(k, intents, w.Clock())
 	canary, err := w.Robots.Ensure(ctx, spec)
 	if err != nil {
-		return 0, w.refusedOr(ctx, tx, k, w.noteOnBegun(ctx, tx, k, plan.Ensure, err))
+		return 0, w.refusedOr(ctx, tx, k, w.noteOnBegun(ctx, tx, intents, err))
 	}
 	sealed, err := w.Keyring.Seal(canary.Secret, k.TableName(), kafka.CanarySecretColumn, string(k.ID))
 	if err != nil {
@@ -51,31 +58,29 @@ func (w *Work) prepare(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.D
 	}
 	plan.Set["canary_service_account_client_id"] = canary.ClientID
 	plan.Set[kafka.CanarySecretColumn] = sealed
-	mark, err := w.markMade(intents, canary, spec.First)
+	made, err := w.madeBy(intents, canary, spec.First)
 	if err != nil {
 		return 0, err
 	}
-	err = w.apply(ctx, tx, k, plan, mark)
+	err = w.apply(ctx, tx, k, plan, made...)
 	if errors.Is(err, kafka.ErrStale) {
-		err = errors.Join(err, tx(ctx, mark)) // the call is over all the same, and would count as under way for ever
+		// The call is over all the same, and would count as under way for ever.
+		err = errors.Join(err, tx(ctx, func(t db.Tx) error { return t.Send(made...) }))
 	}
 	return 0, err
 }
 
-// markMade notes on the intents that their account was seen, and which it is.
-func (w *Work) markMade(intents []ledger.Intent, made robot.Account, only bool) (func(db.Tx) error, error) {
+// madeBy notes on the intents that their account was seen, and which it is.
+func (w *Work) madeBy(intents []ledger.Intent, made robot.Account, only bool) ([]db.Statement, error) {
 	detail, err := robot.Remember(made, only)
 	if err != nil {
 		return nil, err
 	}
-	return func(t db.Tx) error {
-		for _, in := range intents {
-			if err := ledger.Mark(t, w.Clock(), in.ID, ledger.Created, detail); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
+	var marks []db.Statement
+	for _, in := range intents {
+		marks = append(marks, ledger.Marking(w.Clock(), in.ID, ledger.Created, detail))
+	}
+	return marks, nil
 }
 
 // refusedOr ends an instance whose client the SSO refuses: asking again would

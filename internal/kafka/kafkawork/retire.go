@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -30,9 +29,13 @@ func (w *Work) retire(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Du
 	open, plan := kafka.PlanRetire(k, intents)
 	switch {
 	case plan.Event == kafka.NeverPlaced:
-		return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error { return releaseRoom(t, k) })
+		var room []db.Statement
+		if k.ClusterID != "" {
+			room = append(room, cluster.Releasing(k.ClusterID, k.CapacityConsumed))
+		}
+		return 0, w.apply(ctx, tx, k, plan, room...)
 	case plan.Event == kafka.Erased:
-		return 0, w.apply(ctx, tx, k, plan, func(t db.Tx) error { return allGone(t, k) })
+		return 0, w.apply(ctx, tx, k, plan, ledger.AllGone(kafka.OwnerKind, string(k.ID)))
 	case len(open) == 0:
 		return 0, w.parked(ctx, tx, k)
 	}
@@ -46,24 +49,6 @@ func (w *Work) parked(ctx context.Context, tx db.TxFunc, k kafka.Kafka) error {
 		return nil
 	}
 	return tx(ctx, func(t db.Tx) error { return kafka.Park(t, k, w.Clock()) })
-}
-
-func releaseRoom(t db.Tx, k kafka.Kafka) error {
-	if k.ClusterID == "" {
-		return nil
-	}
-	return cluster.Release(t, k.ClusterID, k.CapacityConsumed)
-}
-
-// errNotGone guards the last step against an intent that appeared meanwhile.
-var errNotGone = errors.New("erasing an instance: the ledger is not closed")
-
-func allGone(t db.Tx, k kafka.Kafka) error {
-	gone, err := ledger.AllGone(t, kafka.OwnerKind, string(k.ID))
-	if err == nil && !gone {
-		err = errNotGone
-	}
-	return err
 }
 
 func (w *Work) removeAll(ctx context.Context, tx db.TxFunc, k kafka.Kafka, open []ledger.Intent) (time.Duration, error) {
@@ -176,23 +161,27 @@ func (w *Work) removeRecords(ctx context.Context, records []ledger.Intent, route
 	return err
 }
 
+// begin notes that a call is under way which makes these things for a row that is
+// still as it was read, and gives the intents as they are then.
+func (w *Work) begin(ctx context.Context, tx db.TxFunc, k kafka.Kafka, wanted []ledger.Intent) (begun []ledger.Intent, err error) {
+	err = tx(ctx, func(t db.Tx) (err error) {
+		if err := t.Send(kafka.Unchanged(k)); err != nil {
+			return err
+		}
+		begun, err = ledger.Begin(t, w.Clock(), wanted...)
+		return err
+	})
+	return begun, err
+}
+
 // noteOnBegun stores a failed attempt on intents that were begun. It also tells
 // retire from when on the call may still take effect. An answer ends the call;
 // without one the call stays counted, since it may still be under way.
-func (w *Work) noteOnBegun(ctx context.Context, tx db.TxFunc, k kafka.Kafka, begun []ledger.Intent, cause error) error {
-	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
-	defer cancel()
-	intents, err := w.openIntents(reading, k, begun[0].Kind)
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	intents = slices.DeleteFunc(intents, func(in ledger.Intent) bool {
-		return !slices.ContainsFunc(begun, func(b ledger.Intent) bool { return b.Key == in.Key })
-	})
+func (w *Work) noteOnBegun(ctx context.Context, tx db.TxFunc, begun []ledger.Intent, cause error) error {
 	if errors.Is(cause, robot.ErrUnavailable) || errors.Is(cause, route53.ErrUnavailable) {
-		return w.noteOn(ctx, tx, intents, cause)
+		return w.noteOn(ctx, tx, begun, cause)
 	}
-	return w.noteWith(ctx, tx, intents, cause, ledger.CallFailed)
+	return w.noteWith(ctx, tx, begun, cause, ledger.CallFailed)
 }
 
 const noteTimeout = 5 * time.Second

@@ -66,16 +66,13 @@ func (w *Work) writeRecords(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (k
 		return k, err
 	}
 	// Noted anew before each attempt: from now on the call may take effect.
-	if err := tx(ctx, func(t db.Tx) error { return ledger.Begin(t, w.Clock(), wanted...) }); err != nil {
+	intents, err := w.begin(ctx, tx, k, wanted)
+	if err != nil {
 		return k, err
 	}
 	change, err := w.DNS.Upsert(ctx, records)
 	if err != nil {
-		return k, w.noteOnBegun(ctx, tx, k, wanted, err)
-	}
-	intents, err := w.openIntents(ctx, k, kafka.KindDNSRecord)
-	if err != nil {
-		return k, err
+		return k, w.noteOnBegun(ctx, tx, intents, err)
 	}
 	now := w.Clock()
 	routes := k.Routes

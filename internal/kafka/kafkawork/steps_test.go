@@ -215,3 +215,55 @@ func TestAnInstanceWhoseClusterIsGoneIsPlacedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, c.CapacityUsed)
 }
+
+// The loop that prepares takes the row as the one before has left it. Whoever changed
+// or removed it meanwhile must find that nothing was begun for what it was.
+func TestARowThatWasHandedOnIsOldWhenItChanged(t *testing.T) {
+	b := newBench(t, 4)
+	b.cluster("c1", "strimzi-1")
+	accepted := func(name string) kafka.ID {
+		id := b.kafka(name, kafka.Accepted)
+		require.NoError(t, b.step("accepted_kafka", id))
+		require.Equal(t, kafka.Preparing, b.live(id).Status)
+		return id
+	}
+	searches := func() (n int) {
+		for _, call := range b.ssoWire.Journal() {
+			if call.Method == http.MethodGet && strings.HasSuffix(call.Path, "/clients") {
+				n++
+			}
+		}
+		return n
+	}
+	id := accepted("usual")
+	require.NoError(t, b.step("preparing_kafka", id))
+	require.Equal(t, kafka.Provisioning, b.live(id).Status)
+	require.ElementsMatch(t, []string{foreign, kafka.CanaryClientID(id)}, b.clients())
+	require.Zero(t, searches(), "what nobody can have made is not looked for")
+
+	id = accepted("other-owner")
+	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
+		_, err := kafka.Note(tx, b.live(id), kafka.Columns{"owner": "bob"}, b.now, "")
+		return err
+	}))
+	require.NoError(t, b.step("preparing_kafka", id), "a lost race is no failure")
+	require.Equal(t, kafka.Preparing, b.live(id).Status)
+	require.Len(t, b.clients(), 2)
+	require.NoError(t, b.step("preparing_kafka", id))
+	require.Equal(t, kafka.Provisioning, b.live(id).Status)
+	for _, c := range b.sso.Clients(realm) {
+		if c.ClientID == kafka.CanaryClientID(id) {
+			require.Equal(t, "bob", c.Attributes["username"])
+		}
+	}
+
+	id = accepted("gone")
+	b.move(id, kafka.DeleteAsked, kafka.ByUser)
+	require.NoError(t, b.step("deleting_kafka", id))
+	require.NoError(t, b.step("deleting_kafka", id))
+	require.NoError(t, b.step("preparing_kafka", id))
+	require.Len(t, b.clients(), 3, "nothing is made for who is gone")
+	intents, err := b.ledger.Of(b.ctx, kafka.OwnerKind, string(id))
+	require.NoError(t, err)
+	require.Empty(t, intents)
+}

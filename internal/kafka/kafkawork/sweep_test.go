@@ -91,7 +91,8 @@ func TestWhatAPausedLeaderMakesAfterTheEndIsRemoved(t *testing.T) {
 	b.cluster("c1", "strimzi-1")
 	id := b.kafka("one", kafka.Preparing)
 	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
-		return ledger.Begin(tx, b.now, ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindSSOClient, Key: kafka.CanaryClientID(id)})
+		_, err := ledger.Begin(tx, b.now, ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindSSOClient, Key: kafka.CanaryClientID(id)})
+		return err
 	}))
 	require.NoError(t, b.step("preparing_kafka", id))
 	require.Len(t, b.clients(), 2)
@@ -212,7 +213,7 @@ func TestALateRecordMayHaveTheNewValue(t *testing.T) {
 	name := "late." + domain
 	intent := ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindDNSRecord, Key: name, Detail: []byte(`{"target": "first.example.test"}`)}
 	require.NoError(t, b.d.Tx(b.ctx, func(tx db.Tx) error {
-		if err := ledger.Begin(tx, b.now, intent); err != nil {
+		if _, err := ledger.Begin(tx, b.now, intent); err != nil {
 			return err
 		}
 		_, err := kafka.Note(tx, b.live(id), kafka.Columns{"routes": kafka.Routes{{Domain: name, Router: "second.example.test"}}}, b.now, "")

@@ -58,7 +58,8 @@ func (b *bench) halfway(name string) (kafka.ID, quota.Reservation) {
 	detail, err := json.Marshal(r)
 	require.NoError(b.t, err)
 	require.NoError(b.t, b.d.Tx(b.ctx, func(tx db.Tx) error {
-		return ledger.Begin(tx, b.now, ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindSubscription, Key: r.Key, Detail: detail})
+		_, err := ledger.Begin(tx, b.now, ledger.Intent{OwnerKind: kafka.OwnerKind, OwnerID: string(id), Kind: kafka.KindSubscription, Key: r.Key, Detail: detail})
+		return err
 	}))
 	return id, r
 }

@@ -56,7 +56,8 @@ type Timing struct {
 // Work is the loops' common ground.
 type Work struct {
 	Deps
-	busy sync.Map // ids that a loop is working on; see claim
+	busy   sync.Map // ids that a loop is working on; see claimed
+	handed handed
 }
 
 // New makes the reconciler.
@@ -65,7 +66,7 @@ func New(d Deps) *Work { return &Work{Deps: d} }
 // Loops gives the loops of the Kafka reconciler.
 func (w *Work) Loops() []reconcile.Loop {
 	const parallel = 8
-	item := func(name string, wake []string, due func(context.Context, int) ([]string, error), work step, failed failure) reconcile.Loop {
+	item := func(name string, wake []string, due func(context.Context, int) ([]string, error), work keyed, failed failure) reconcile.Loop {
 		return reconcile.Loop{
 			Name: name, Workers: parallel, Tick: w.Timing.Tick, Timeout: w.Timing.Item,
 			Due: due, Wakes: wakesOn(wake...), Work: w.claimed(work), Failed: failed,
@@ -77,14 +78,14 @@ func (w *Work) Loops() []reconcile.Loop {
 		}
 	}
 	return []reconcile.Loop{
-		item("reserving_kafka", []string{"reserving"}, due(kafka.Reserving), w.unreserve, w.postpone),
-		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.accept, w.postpone),
-		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepare, w.postpone),
-		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.provision, w.postpone),
+		item("reserving_kafka", []string{"reserving"}, due(kafka.Reserving), w.reading(w.unreserve), w.postpone),
+		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.reading(w.accept), w.postpone),
+		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepareNext, w.postpone),
+		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.reading(w.provision), w.postpone),
 		item("kafka_dns", []string{kafka.WakeRoutes}, func(ctx context.Context, limit int) ([]string, error) {
 			return w.Store.RoutesPending(ctx, w.Clock(), limit)
-		}, w.routes, w.postponeRoutes),
-		item("deleting_kafka", []string{"deprovision", "deleting"}, due(kafka.Deleting, kafka.Deprovision), w.retire, w.postpone),
+		}, w.reading(w.routes), w.postponeRoutes),
+		item("deleting_kafka", []string{"deprovision", "deleting"}, due(kafka.Deleting, kafka.Deprovision), w.reading(w.retire), w.postpone),
 		{
 			Name: "general_kafka_worker", Workers: 1, Tick: w.Timing.Tick, Timeout: 5 * time.Minute,
 			Due:    func(context.Context, int) ([]string, error) { return []string{"fleet"}, nil },
@@ -97,6 +98,7 @@ func (w *Work) Loops() []reconcile.Loop {
 
 type (
 	step    func(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (again time.Duration, err error)
+	keyed   func(ctx context.Context, tx db.TxFunc, id kafka.ID) (again time.Duration, err error)
 	failure func(ctx context.Context, tx db.TxFunc, key string, cause error) (again time.Duration, err error)
 )
 
@@ -120,31 +122,37 @@ func wakesOn(words ...string) func(string) (string, bool) {
 // when it runs again that another loop is working on.
 const (
 	soon  = 5 * time.Millisecond
-	taken = 50 * time.Millisecond
+	taken = 5 * time.Millisecond
 )
 
 // waitAtMost is the longest pause of a row that waits for room or a version:
 // nothing tells it that they came.
 const waitAtMost = 10 * time.Second
 
-// claimed wraps a step: it reads the row, lets no two loops work on one
-// instance at a time (an instance that is deleted while it is prepared must not
-// have its client deleted before it is created), and takes a lost race for what
-// it is: a reason to look again.
-func (w *Work) claimed(work step) func(context.Context, db.TxFunc, string) (time.Duration, error) {
-	return func(ctx context.Context, tx db.TxFunc, key string) (time.Duration, error) {
-		if _, busy := w.busy.LoadOrStore(key, true); busy {
-			return taken, nil
-		}
-		defer w.busy.Delete(key)
-		k, err := w.Store.Live(ctx, kafka.ID(key))
+// reading wraps a step that begins with the row as it is now.
+func (w *Work) reading(work step) keyed {
+	return func(ctx context.Context, tx db.TxFunc, id kafka.ID) (time.Duration, error) {
+		k, err := w.Store.Live(ctx, id)
 		if errors.Is(err, kafka.ErrNotFound) {
 			return 0, nil
 		}
 		if err != nil {
 			return 0, err
 		}
-		again, err := work(ctx, tx, k)
+		return work(ctx, tx, k)
+	}
+}
+
+// claimed lets no two loops work on one instance at a time (one that is deleted
+// while it is prepared must not have its client deleted before it is created), and
+// takes a lost race for what it is: a reason to look again.
+func (w *Work) claimed(work keyed) func(context.Context, db.TxFunc, string) (time.Duration, error) {
+	return func(ctx context.Context, tx db.TxFunc, key string) (time.Duration, error) {
+		if _, busy := w.busy.LoadOrStore(key, true); busy {
+			return taken, nil
+		}
+		defer w.busy.Delete(key)
+		again, err := work(ctx, tx, kafka.ID(key))
 		if errors.Is(err, kafka.ErrStale) {
 			return soon, nil
 		}
@@ -152,18 +160,18 @@ func (w *Work) claimed(work step) func(context.Context, db.TxFunc, string) (time
 	}
 }
 
-// apply writes a plan's transition and counts it.
-func (w *Work) apply(ctx context.Context, tx db.TxFunc, k kafka.Kafka, p kafka.Plan, with ...func(db.Tx) error) error {
+// apply writes a plan's transition, with what else belongs to it, and counts it.
+func (w *Work) apply(ctx context.Context, tx db.TxFunc, k kafka.Kafka, p kafka.Plan, with ...db.Statement) error {
 	now := w.Clock()
 	err := tx(ctx, func(t db.Tx) error {
-		for _, fn := range with {
-			if err := fn(t); err != nil {
-				return err
-			}
-		}
-		_, err := kafka.Apply(t, k, kafka.Change{Event: p.Event, Actor: kafka.ByLoop, Set: p.Set, Reason: p.Reason, Now: now})
+		_, err := kafka.Apply(t, k, p.Change(now), with...)
 		return err
 	})
+	return w.moved(ctx, k, p, now, err)
+}
+
+// moved counts and logs a transition that was written.
+func (w *Work) moved(ctx context.Context, k kafka.Kafka, p kafka.Plan, now time.Time, err error) error {
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func New(admin *keycloak.Admin) *Accounts { return &Accounts{admin: admin} }
 // whoever changed it.
 func (a *Accounts) Ensure(ctx context.Context, spec robot.Spec) (robot.Account, error) {
 	client := keycloak.ClientSpec{
-		ClientID: spec.Key, Name: spec.Key, Description: spec.Description, Attributes: spec.Claims, TokenClaims: spec.Claims,
+		ClientID: spec.Key, Name: spec.Key, Description: spec.Description, Attributes: spec.Claims, TokenClaims: spec.Claims, First: spec.First,
 	}
 	if !spec.CreatedAt.IsZero() {
 		client.Once = map[string]string{"created_at": spec.CreatedAt.Format(time.RFC3339)}

@@ -23,6 +23,7 @@ type ClientSpec struct {
 	Attributes  map[string]string // of the client; searchable, repaired when they differ
 	Once        map[string]string // attributes that are set when missing and then left alone, such as a time of creation
 	TokenClaims map[string]string // claims of the service account's tokens
+	First       bool              // nobody can have made it before, so it is not looked for at first
 }
 
 // Ensure makes the client be there as specified, and gives it with its secret.
@@ -43,7 +44,11 @@ func (a *Admin) Ensure(ctx context.Context, spec ClientSpec) (Client, error) {
 }
 
 func (a *Admin) ensureClient(ctx context.Context, spec ClientSpec) (Client, error) {
-	found, err := a.find(ctx, spec.ClientID)
+	var found *gocloak.Client
+	err := ErrNotFound
+	if !spec.First {
+		found, err = a.find(ctx, spec.ClientID)
+	}
 	if errors.Is(err, ErrNotFound) {
 		made, failure := a.create(ctx, spec)
 		if !errors.Is(failure, ErrConflict) {
