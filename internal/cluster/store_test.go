@@ -84,7 +84,9 @@ func TestPlacesAreThoseOfManagedClusters(t *testing.T) {
 }
 
 func TestOnlyClustersWithRoomAreLookedAt(t *testing.T) {
-	b := setup(t, func(c *cluster.Cluster) { c.Status, c.Schedulable, c.CapacityLimit, c.CapacityUsed = cluster.Ready, true, 5, 3 })
+	b := setup(t, func(c *cluster.Cluster) {
+		c.Status, c.Schedulable, c.CapacityLimit, c.CapacityUsed = cluster.Ready, true, 5, 3
+	})
 	for _, c := range []struct {
 		set   string
 		units int
