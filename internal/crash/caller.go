@@ -61,8 +61,11 @@ func plumbing(function, file string) bool {
 		}
 	}
 	// These wrap every step of a kind, and are inlined under changing names.
-	step := closure.ReplaceAllString(inner, "")
-	if strings.HasSuffix(step, ".claimed") || strings.HasSuffix(step, ".reading") || strings.HasPrefix(inner, "kafka.retryStale") {
+	switch step := closure.ReplaceAllString(inner, ""); step[strings.LastIndexByte(step, '.')+1:] {
+	case "claimed", "reading", "prepareNext", "begin":
+		return true
+	}
+	if strings.HasPrefix(inner, "kafka.retryStale") {
 		return true
 	}
 	if strings.HasPrefix(inner, "lease.") {
