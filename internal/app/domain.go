@@ -30,6 +30,7 @@ type domain struct {
 	accountsQuota  accountsquota.Provider // also where the list grants: an instance keeps the quota that it was born with
 	ledger         *ledger.Store
 	kafkas         *kafka.Service
+	handover       kafka.Handover
 	kafkaStore     *kafka.Store
 	kafkaMetrics   *kafka.Metrics
 	market         *catalog.Market
@@ -106,7 +107,7 @@ func (a *App) openKafkas(context.Context) error {
 		provider = d.accountsQuota
 	}
 	d.kafkas = kafka.NewService(kafka.Deps{
-		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Quota: provider, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring,
+		DB: a.db, Store: d.kafkaStore, Clusters: d.clusterStore, Rules: d.rules.Get, Quota: provider, Ledger: d.ledger, Handover: &d.handover, Keyring: a.config.Secrets.Keyring,
 		Config: a.config.Kafka, Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, Account: a.lookUpAccount,
 		Numbers: a.upstreams.ams.AccountNumbers,
 	})

@@ -21,7 +21,7 @@ const (
 func (a *App) kafkaLoops() []reconcile.Loop {
 	d, tick := &a.domain, a.config.Reconcile.Tick
 	deps := kafkawork.Deps{
-		Store: d.kafkaStore, Clusters: d.clusterStore, Ledger: d.ledger, Keyring: a.config.Secrets.Keyring, Config: a.config.Kafka,
+		Store: d.kafkaStore, Clusters: d.clusterStore, Ledger: d.ledger, Handover: &d.handover, Keyring: a.config.Secrets.Keyring, Config: a.config.Kafka,
 		Metrics: d.kafkaMetrics, Clock: clock.System, Logger: a.logger, DNS: a.upstreams.dns, Robots: a.upstreams.robots,
 		Release: d.accountsQuota.Release,
 		Timing:  kafkawork.Timing{Tick: tick, Item: itemDeadline, Doubt: doubtOfCalls, Sweep: sweepInterval},

@@ -51,16 +51,23 @@ func (a *App) openWorkers(context.Context) error {
 	for _, r := range []struct {
 		lease, channel string
 		loops          []reconcile.Loop
-		hide           func()
+		leads          func(bool)
 	}{
-		{kafkaLease, kafka.NotifyChannel, kafkaLoops, a.domain.kafkaMetrics.HideCounts},
-		{clusterLease, cluster.NotifyChannel, clusterLoops, a.domain.clusterMetrics.HideCounts},
+		{kafkaLease, kafka.NotifyChannel, kafkaLoops, func(leading bool) {
+			a.domain.handover.Open(leading)
+			if !leading {
+				a.domain.kafkaMetrics.HideCounts()
+			}
+		}},
+		{clusterLease, cluster.NotifyChannel, clusterLoops, func(leading bool) {
+			if !leading {
+				a.domain.clusterMetrics.HideCounts()
+			}
+		}},
 	} {
 		options := a.config.Lease.Options(func(leading bool) {
 			a.logger.Info("leadership changed", "lease", r.lease, "leading", leading)
-			if !leading {
-				r.hide()
-			}
+			r.leads(leading)
 		})
 		a.workers.reconcilers = append(a.workers.reconcilers, &reconciler{
 			lease:   lease.New(a.db, r.lease, holder, options, a.logger),

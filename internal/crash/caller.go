@@ -62,7 +62,7 @@ func plumbing(function, file string) bool {
 	}
 	// These wrap every step of a kind, and are inlined under changing names.
 	switch step := closure.ReplaceAllString(inner, ""); step[strings.LastIndexByte(step, '.')+1:] {
-	case "claimed", "reading", "prepareNext", "begin":
+	case "claimed", "reading", "acceptNext", "prepareNext", "begin":
 		return true
 	}
 	if strings.HasPrefix(inner, "kafka.retryStale") {

@@ -81,12 +81,26 @@ func (s *Service) place(ctx context.Context, who access.Identity, r Request, key
 				return err
 			}
 		}
-		if err := out.write(tx, candidates); err != nil || out.reservation == nil {
+		if err := out.write(tx, candidates); err != nil {
 			return err
 		}
-		return beginReservation(tx, &out, s.Clock())
+		if out.reservation != nil {
+			return beginReservation(tx, &out, s.Clock())
+		}
+		s.handOver(out.kafka, clusters)
+		return nil
 	})
 	return out, err
+}
+
+// handOver gives a new row to the loop that goes on with it.
+func (s *Service) handOver(k Kafka, clusters []cluster.Cluster) {
+	for _, c := range clusters {
+		if c.ProviderID() == k.ClusterID {
+			s.Handover.Give(Handed{Kafka: k, On: c})
+			return
+		}
+	}
 }
 
 // write inserts the row and takes its room. That comes last, since every order waits
@@ -121,7 +135,7 @@ func (s *Service) newKafka(who access.Identity, a Admission) Kafka {
 		Owner: who.Username, OwnerAccountID: who.AccountID, OrganisationID: who.OrgID,
 		InstanceType: a.Type.ID, SizeID: a.Size.ID, SizeSnapshot: snapshot(a.Type, a.Size),
 		CapacityConsumed: a.Size.CapacityConsumed, QuotaConsumed: a.Size.QuotaConsumed,
-		MaxDataRetentionSize: a.Size.MaxDataRetentionSize.Text, ReauthenticationEnabled: a.ReauthenticationEnabled,
+		MaxDataRetentionSize: a.Size.MaxDataRetentionSize.Text, ReauthenticationEnabled: a.ReauthenticationEnabled, PlacementExclusions: Exclusions{},
 	}
 	if life := a.Size.LifespanSeconds.Duration(); life > 0 {
 		expires := now.Add(life)

@@ -29,6 +29,7 @@ type Deps struct {
 	Rules    func() quota.Rules // the present snapshot of quota, catalogue and limits
 	Quota    quota.Provider     // grants quota to new instances
 	Ledger   *ledger.Store
+	Handover *Handover // nil: no loop runs here
 	Keyring  *db.Keyring
 	Config   Config
 	Metrics  *Metrics
@@ -45,7 +46,12 @@ type Deps struct {
 type Service struct{ Deps }
 
 // NewService makes the use cases.
-func NewService(d Deps) *Service { return &Service{d} }
+func NewService(d Deps) *Service {
+	if d.Handover == nil {
+		d.Handover = &Handover{}
+	}
+	return &Service{d}
+}
 
 // staleRetries is how often a use case reads a row anew that changed under it.
 // Each try loses only against somebody who won, so the bound is never the limit in practice.

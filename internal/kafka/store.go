@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/kas-fleet/kas-fleet-manager/internal/apierr"
 	"github.com/kas-fleet/kas-fleet-manager/internal/catalog"
 	"github.com/kas-fleet/kas-fleet-manager/internal/cluster"
@@ -26,23 +24,18 @@ func NewStore(d *db.DB) *Store { return &Store{db: d} }
 
 // Live finds a live instance with all its columns.
 func (s *Store) Live(ctx context.Context, id ID) (Kafka, error) {
-	return one(s.db.Gorm(ctx).Where("id = ? AND deleted_at IS NULL", id))
+	rows, err := db.Rows[Kafka](ctx, s.db, "id = ? AND deleted_at IS NULL", id)
+	if err != nil {
+		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
+	}
+	if len(rows) == 0 {
+		return Kafka{}, ErrNotFound
+	}
+	return rows[0], nil
 }
 
 // ErrNotFound says that no live instance matches.
 var ErrNotFound = errors.New("finding an instance: not found")
-
-func one(query *gorm.DB) (Kafka, error) {
-	var k Kafka
-	err := query.Take(&k).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return Kafka{}, ErrNotFound
-	}
-	if err != nil {
-		return Kafka{}, fmt.Errorf("finding an instance: %w", err)
-	}
-	return k, nil
-}
 
 // Due gives the ids of rows in the statuses that want attention now.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int, statuses ...Status) ([]string, error) {

@@ -73,7 +73,7 @@ func law() []room {
 		{"core kafka", packages("internal/kafka"),
 			packages("internal/access", "internal/apierr", "internal/catalog", "internal/clock", "internal/cluster", "internal/db",
 				"internal/ledger", "internal/log", "internal/quota", "internal/search"),
-			packages(gorm, prom, pflag, xid), "search is part of its reading side: the columns that may be searched are its own"},
+			packages(prom, pflag, xid), "search is part of its reading side: the columns that may be searched are its own"},
 		{"core serviceaccount", packages("internal/serviceaccount"),
 			packages("internal/access", "internal/apierr", "internal/clock", "internal/configfile", "internal/db", "internal/ledger", "internal/log"),
 			packages(gorm, pflag, xid, "github.com/google/uuid"), "rules of accounts; the SSO behind them is an adapter's"},

@@ -11,32 +11,41 @@ import (
 	"github.com/kas-fleet/kas-fleet-manager/internal/kafka"
 )
 
-// accept gives an accepted instance its cluster, if it has none, and the
-// versions that the cluster can run.
-func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
-	if k.Status != kafka.Accepted {
-		return 0, nil
+// acceptNext accepts an order as it was just made, or as it is read.
+func (w *Work) acceptNext(ctx context.Context, tx db.TxFunc, id kafka.ID) (time.Duration, error) {
+	if p, ok := w.Handover.Take(id, kafka.Accepted); ok {
+		return w.accept(ctx, tx, p.Kafka, p.On)
 	}
-	if k.ClusterID == "" {
-		return w.assign(ctx, tx, k)
-	}
-	c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
-	if errors.Is(err, cluster.ErrNotFound) {
-		return w.assign(ctx, tx, k) // its cluster is gone, and with it the room that was taken there
-	}
-	if err != nil {
-		return 0, err
-	}
+	return w.reading(func(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
+		if k.Status != kafka.Accepted {
+			return 0, nil
+		}
+		if k.ClusterID == "" {
+			return w.assign(ctx, tx, k)
+		}
+		c, err := w.Clusters.PlaceOf(ctx, k.ClusterID)
+		if errors.Is(err, cluster.ErrNotFound) {
+			return w.assign(ctx, tx, k) // its cluster is gone, and with it the room that was taken there
+		}
+		if err != nil {
+			return 0, err
+		}
+		return w.accept(ctx, tx, k, c)
+	})(ctx, tx, id)
+}
+
+// accept gives an accepted instance the versions that its cluster can run.
+func (w *Work) accept(ctx context.Context, tx db.TxFunc, k kafka.Kafka, c cluster.Cluster) (time.Duration, error) {
 	candidate := kafka.CandidateOf(c)
 	if !candidate.Versions.Usable() {
 		return w.wait(ctx, tx, k, kafka.FailedNoVersion, "no usable version is available on the data-plane cluster")
 	}
 	plan, now := kafka.PlanAssign(k, candidate, w.prepareFacts(candidate.DNS)), w.Clock()
-	err = tx(ctx, func(t db.Tx) error {
+	err := tx(ctx, func(t db.Tx) error {
 		written, err := kafka.Apply(t, k, plan.Change(now))
 		if err == nil { // before the loop that prepares is told
 			written.Attempts, written.LastError = 0, "" // as Apply leaves them
-			w.handed.give(placed{written, c})
+			w.Handover.Give(kafka.Handed{Kafka: written, On: c})
 		}
 		return err
 	})

@@ -15,8 +15,8 @@ import (
 
 // prepareNext prepares an instance as the loop before has left it, or as it is read.
 func (w *Work) prepareNext(ctx context.Context, tx db.TxFunc, id kafka.ID) (time.Duration, error) {
-	if p, ok := w.handed.take(id); ok {
-		return w.prepare(ctx, tx, p.kafka, p.on)
+	if p, ok := w.Handover.Take(id, kafka.Preparing); ok {
+		return w.prepare(ctx, tx, p.Kafka, p.On)
 	}
 	return w.reading(func(ctx context.Context, tx db.TxFunc, k kafka.Kafka) (time.Duration, error) {
 		if k.Status != kafka.Preparing {

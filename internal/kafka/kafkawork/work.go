@@ -33,6 +33,7 @@ type Deps struct {
 	Store    *kafka.Store
 	Clusters *cluster.Store
 	Ledger   *ledger.Store
+	Handover *kafka.Handover
 	Keyring  *db.Keyring
 	Config   kafka.Config
 	Metrics  *kafka.Metrics
@@ -56,8 +57,7 @@ type Timing struct {
 // Work is the loops' common ground.
 type Work struct {
 	Deps
-	busy   sync.Map // ids that a loop is working on; see claimed
-	handed handed
+	busy sync.Map // ids that a loop is working on; see claimed
 }
 
 // New makes the reconciler.
@@ -79,7 +79,7 @@ func (w *Work) Loops() []reconcile.Loop {
 	}
 	return []reconcile.Loop{
 		item("reserving_kafka", []string{"reserving"}, due(kafka.Reserving), w.reading(w.unreserve), w.postpone),
-		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.reading(w.accept), w.postpone),
+		item("accepted_kafka", []string{"accepted"}, due(kafka.Accepted), w.acceptNext, w.postpone),
 		item("preparing_kafka", []string{"preparing"}, due(kafka.Preparing), w.prepareNext, w.postpone),
 		item("provisioning_kafka", []string{"provisioning"}, due(kafka.Provisioning, kafka.Resuming), w.reading(w.provision), w.postpone),
 		item("kafka_dns", []string{kafka.WakeRoutes}, func(ctx context.Context, limit int) ([]string, error) {

@@ -89,8 +89,11 @@ func newBench(t *testing.T, connections int) *bench {
 	names, err := dnsclient.New(dnsclient.Config{EndpointURL: serve(t, b.dnsWire), Domain: domain, AccessKey: "AKID", SecretAccessKey: "own"})
 	require.NoError(t, err)
 	b.store, b.ledger = kafka.NewStore(b.d), ledger.NewStore(b.d)
+	handover := &kafka.Handover{}
+	handover.Open(true)
 	b.deps = kafkawork.Deps{
-		Store: b.store, Clusters: cluster.NewStore(b.d), Ledger: b.ledger, Keyring: b.keyring,
+		Handover: handover,
+		Store:    b.store, Clusters: cluster.NewStore(b.d), Ledger: b.ledger, Keyring: b.keyring,
 		Config: kafka.Config{DomainName: domain, EnableCNAMEs: true, EnableAuth: true}, Metrics: kafka.NewMetrics(prometheus.NewRegistry()),
 		Clock: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler), Robots: robots.New(admin), DNS: names,
 		Timing: kafkawork.Timing{Tick: time.Hour, Item: 10 * time.Second, Doubt: doubt, Sweep: time.Minute},
