@@ -31,6 +31,7 @@ func all() []migration {
 		indexesOfTheFirstDays(),
 		usage(),
 		recount(),
+		toldToAgents(),
 	}
 }
 

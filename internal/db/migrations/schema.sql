@@ -211,6 +211,7 @@ CREATE INDEX kafka_requests_of_cluster ON public.kafka_requests USING btree (clu
 CREATE INDEX kafka_requests_of_owner ON public.kafka_requests USING btree (owner) WHERE (deleted_at IS NULL);
 CREATE INDEX kafka_requests_routes_pending ON public.kafka_requests USING btree (routes_due_at, id) WHERE ((deleted_at IS NULL) AND (routes IS NOT NULL) AND (NOT routes_created));
 CREATE INDEX kafka_requests_status_count ON public.kafka_requests USING btree (status) INCLUDE (status_changed_at) WHERE (deleted_at IS NULL);
+CREATE INDEX kafka_requests_told_to_agents ON public.kafka_requests USING btree (cluster_id, id) INCLUDE (version) WHERE ((deleted_at IS NULL) AND (bootstrap_server_host <> ''::text) AND (status = ANY (ARRAY['provisioning'::text, 'ready'::text, 'failed'::text, 'deprovision'::text, 'suspending'::text, 'suspended'::text, 'resuming'::text])));
 CREATE UNIQUE INDEX kafka_requests_host_live ON public.kafka_requests USING btree (bootstrap_server_host) WHERE ((deleted_at IS NULL) AND (bootstrap_server_host <> ''::text));
 CREATE UNIQUE INDEX kafka_requests_name_live ON public.kafka_requests USING btree (organisation_id, name) WHERE (deleted_at IS NULL);
 TRIGGER kafka_usage_delete CALLS kafka_usage_follow AT COMMIT;
